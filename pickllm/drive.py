@@ -1,0 +1,348 @@
+"""The four drivers: they do the waiting that flows ask for. The only file that awaits.
+
+    run      arun         the answer as a whole
+    stream   astream      the answer piece by piece
+
+All four send a `Reply` back into the flow for each `Call`, or throw an `ArmError`, and differ in
+nothing else. A stream holds its pieces back until the first visible one: until then an arm may fail
+and another take over unseen; after it, its failure must surface, for two answers would be spliced.
+
+An arm with ``timeout_s`` is awaited in a thread of its own (sync) or under `asyncio.timeout`
+(async); without one it runs right here, which costs nothing. A thread cannot be killed: an arm that
+hangs goes on hanging in its daemon thread, but its caller does not.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import queue
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+from pickllm.errors import ArmError, ArmRefused, ArmTimeout, Interrupted
+from pickllm.protocols import Asking, Port, Step
+from pickllm.types import Call, Piece, Reply, Work
+
+__all__ = ["Clock", "arun", "astream", "run", "stream"]
+
+T = TypeVar("T")
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds that never run backwards."""
+
+
+def run(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter) -> T:
+    """Drive a flow to its result."""
+    journey = _Journey(flow)
+    with journey.interruptible():
+        while (step := journey.step) is not None:
+            try:
+                value = step.run() if isinstance(step, Work) else _call(step, port, clock)
+            except Exception as error:
+                journey.fail(error)
+            else:
+                journey.answer(value)
+    return cast("T", journey.result)
+
+
+async def arun(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter) -> T:
+    """Drive a flow to its result without blocking the loop."""
+    journey = _Journey(flow)
+    with journey.interruptible():
+        while (step := journey.step) is not None:
+            try:
+                value = await (
+                    asyncio.to_thread(step.run)
+                    if isinstance(step, Work)
+                    else _acall(step, port, clock)
+                )
+            except Exception as error:
+                journey.fail(error)
+            else:
+                journey.answer(value)
+    return cast("T", journey.result)
+
+
+def stream(
+    flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter
+) -> Generator[Any, None, T]:
+    """Drive a flow, yielding the payloads of its answer's pieces; returns the flow's result."""
+    journey = _Journey(flow)
+    with journey.interruptible():
+        while (step := journey.step) is not None:
+            try:
+                if isinstance(step, Work):
+                    value = step.run()
+                else:
+                    journey.showing = _Showing(step, port, clock)
+                    value = yield from _show(journey.showing)
+            except Exception as error:
+                journey.fail(error)
+            else:
+                journey.answer(value)
+    return cast("T", journey.result)
+
+
+async def astream(
+    flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter
+) -> AsyncGenerator[Any, None]:
+    """Drive a flow without blocking the loop, yielding the payloads of its answer's pieces."""
+    journey = _Journey(flow)
+    with journey.interruptible():
+        while (step := journey.step) is not None:
+            try:
+                if isinstance(step, Work):
+                    value = await asyncio.to_thread(step.run)
+                else:
+                    showing = journey.showing = _Showing(step, port, clock)
+                    async with contextlib.aclosing(_ashow(showing)) as payloads:
+                        async for payload in payloads:
+                            yield payload
+                    value = showing.reply()
+            except Exception as error:
+                journey.fail(error)
+            else:
+                journey.answer(value)
+
+
+@dataclass(slots=True)
+class _Journey(Generic[T]):
+    """A flow under way: the step it waits for, and its result once it has returned."""
+
+    flow: Asking[T]
+    step: Step | None = None
+    result: T | None = None
+    showing: "_Showing | None" = None
+    """The streamed answer under way, if one is."""
+
+    def __post_init__(self) -> None:
+        self._advance(lambda: next(self.flow))
+
+    def answer(self, value: object) -> None:
+        """Give the flow what it asked for."""
+        self.showing = None
+        self._advance(lambda: self.flow.send(value))
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the flow that what it asked for went wrong."""
+        self.showing = None
+        self._advance(lambda: self.flow.throw(error))
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Tell the flow of a cancellation, or of a consumer who leaves; then let it go on."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException as stop:
+            so_far = self.showing.so_far() if self.showing else None
+            left = isinstance(stop, GeneratorExit)
+            with contextlib.suppress(Interrupted):
+                self.fail(Interrupted("abandoned" if left else "cancelled", so_far=so_far))
+            raise
+
+    def _advance(self, move: Callable[[], Step]) -> None:
+        try:
+            self.step = move()
+        except StopIteration as stop:
+            self.step, self.result = None, stop.value
+
+
+def _call(call: Call, port: Port, clock: Clock) -> Reply:
+    began = clock()
+    try:
+        if call.timeout_s is None:
+            reply = port.call(call)
+        else:
+            reply = _first_from_thread(lambda: iter([port.call(call)]), call)
+    except Exception as error:
+        raise _failure(error, call, latency_s=clock() - began)  # noqa: B904  # sets its cause itself
+    return replace(reply, latency_s=clock() - began)
+
+
+async def _acall(call: Call, port: Port, clock: Clock) -> Reply:
+    began = clock()
+    try:
+        async with _limit(call):
+            reply = await port.acall(call)
+    except Exception as error:
+        raise _failure(error, call, latency_s=clock() - began)  # noqa: B904  # sets its cause itself
+    return replace(reply, latency_s=clock() - began)
+
+
+@dataclass(slots=True)
+class _Showing:
+    """A streamed answer: what has come, what has been shown, how long we waited for it."""
+
+    call: Call
+    port: Port
+    clock: Clock
+    pieces: list[Piece] = field(default_factory=list)
+    waited_s: float = 0.0
+    first_piece_s: float | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the consumer has seen something."""
+        return self.first_piece_s is not None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time inside as time spent waiting for the arm, and a failure as the arm's."""
+        began = self.clock()
+        try:
+            yield
+        except Exception as error:
+            self.waited_s += self.clock() - began
+            raise _failure(  # noqa: B904  # sets its cause itself
+                error, self.call, latency_s=self.waited_s, shown=self.shown
+            )
+        self.waited_s += self.clock() - began
+
+    def release(self, piece: Piece) -> list[Any]:
+        """Payloads that may be shown now that this piece has come."""
+        self.pieces.append(piece)
+        if self.shown:
+            return [piece.payload]
+        if not piece.visible:
+            return []
+        self.first_piece_s = self.waited_s
+        return [held.payload for held in self.pieces]
+
+    def rest(self) -> list[Any]:
+        """Payloads of an answer that has ended without a visible piece."""
+        return [] if self.shown else [held.payload for held in self.pieces]
+
+    def reply(self) -> Reply:
+        """The whole answer."""
+        with self.waiting():
+            if not self.pieces:
+                raise ArmRefused(f"arm {self.call.arm!r} streamed nothing", arm=self.call.arm)
+            whole = self.port.join(self.call, self.pieces)
+        return replace(whole, latency_s=self.waited_s, first_piece_s=self.first_piece_s)
+
+    def so_far(self) -> Reply | None:
+        """What has come of the answer, or None where that makes no reply."""
+        try:
+            return self.reply()
+        except ArmError:
+            return None
+
+
+def _show(showing: _Showing) -> Generator[Any, None, Reply]:
+    with contextlib.closing(_pieces(showing.call, showing.port)) as pieces:
+        while True:
+            with showing.waiting():
+                piece = next(pieces, None)
+            if piece is None:
+                break
+            yield from showing.release(piece)
+    yield from showing.rest()
+    return showing.reply()
+
+
+async def _ashow(showing: _Showing) -> AsyncGenerator[Any, None]:
+    pieces = showing.port.astream(showing.call)
+    try:
+        while True:
+            with showing.waiting():
+                async with _limit(showing.call):
+                    piece = await anext(pieces, None)
+            if piece is None:
+                break
+            for payload in showing.release(piece):
+                yield payload
+    finally:
+        await _aclose(pieces)
+    for payload in showing.rest():
+        yield payload
+
+
+def _failure(error: Exception, call: Call, *, latency_s: float, shown: bool = False) -> ArmError:
+    """The error as a failure of the arm called; one that is already ours about it stays itself."""
+    if isinstance(error, ArmError) and error.arm == call.arm:
+        failure = error
+    else:
+        failure = ArmError(f"arm {call.arm!r} failed: {type(error).__name__}", arm=call.arm)
+        failure.__cause__ = error
+    failure.latency_s, failure.shown = latency_s, shown
+    return failure
+
+
+def _timeout(call: Call) -> ArmTimeout:
+    return ArmTimeout(
+        f"arm {call.arm!r} gave nothing for {call.timeout_s} s: raise its timeout_s if it may "
+        "take longer",
+        arm=call.arm,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _limit(call: Call) -> AsyncIterator[None]:
+    """`ArmTimeout` when the time limit of the call runs out inside."""
+    scope = asyncio.timeout(call.timeout_s)
+    try:
+        async with scope:
+            yield
+    except TimeoutError:
+        if scope.expired():
+            raise _timeout(call) from None
+        raise
+
+
+def _pieces(call: Call, port: Port) -> Generator[Piece, None, None]:
+    if call.timeout_s is None:
+        yield from port.stream(call)
+    else:
+        yield from _from_thread(lambda: port.stream(call), call)
+
+
+def _first_from_thread(source: Callable[[], Iterator[T]], call: Call) -> T:
+    with contextlib.closing(_from_thread(source, call)) as items:
+        return next(items)
+
+
+def _from_thread(source: Callable[[], Iterator[T]], call: Call) -> Generator[T, None, None]:
+    """The items of an iterator that lives in a daemon thread, each within the call's time limit."""
+    items: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    left = threading.Event()
+
+    def pump() -> None:
+        try:
+            iterator = source()
+            try:
+                for item in iterator:
+                    items.put(("item", item))
+                    if left.is_set():
+                        break
+            finally:
+                getattr(iterator, "close", lambda: None)()
+            items.put(("end", None))
+        except BaseException as error:  # handed to the thread that waits
+            items.put(("error", error))
+
+    run_here = contextvars.copy_context().run
+    threading.Thread(target=run_here, args=(pump,), daemon=True, name="pickllm-arm").start()
+    try:
+        while True:
+            try:
+                kind, item = items.get(timeout=call.timeout_s)
+            except queue.Empty:
+                raise _timeout(call) from None
+            if kind == "error":
+                raise item
+            if kind == "end":
+                return
+            yield item
+    finally:
+        left.set()
+
+
+async def _aclose(pieces: AsyncIterator[Piece]) -> None:
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()

@@ -1,0 +1,115 @@
+"""Why a decision fell as it did: who could answer, what was expected, what came of it."""
+
+from dataclasses import dataclass
+
+from pickllm.ledger import Record
+from pickllm.pool import Pool
+from pickllm.types import Arm, Attempt, Decision
+
+__all__ = ["ArmView", "Explanation"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArmView:
+    """One arm, as it stood when the decision was made."""
+
+    arm: str
+    probability: float
+    value: float | None
+    """What the policy expected of it; None where it knew nothing."""
+    price: str
+    why_not: str
+    """Why it could not be chosen; empty where it could."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """One decision, laid open. ``str()`` of it is a page to read."""
+
+    decision: Decision
+    status: str
+    arms: tuple[ArmView, ...]
+    """Eligible arms first, likeliest first."""
+    attempts: tuple[Attempt, ...]
+    source_to_score: dict[str, float]
+
+    @classmethod
+    def of(cls, record: Record, pool: Pool) -> "Explanation":
+        """The explanation of a record."""
+        decision = record.decision
+        values = decision.values or (None,) * len(decision.arms)
+        able = [
+            ArmView(arm=arm, probability=p, value=value, price=_price(pool[arm]), why_not="")
+            for arm, p, value in zip(decision.arms, decision.probabilities, values, strict=True)
+        ]
+        unable = [
+            ArmView(arm=arm, probability=0.0, value=None, price=_price(pool[arm]), why_not=reason)
+            for arm, reason in decision.ineligible.items()
+        ]
+        return cls(
+            decision=decision,
+            status=record.status,
+            arms=(*sorted(able, key=lambda view: -view.probability), *unable),
+            attempts=record.outcome.attempts if record.outcome else (),
+            source_to_score={
+                source: feedback.value for source, feedback in record.source_to_feedback.items()
+            },
+        )
+
+    @property
+    def reason(self) -> str:
+        """In one sentence, why this arm, and what would have changed it."""
+        chosen, likeliest = self.decision.arm, self.arms[0]
+        if len(self.decision.arms) == 1:
+            return f"{chosen} was the only arm that could answer"
+        if self.decision.propensity >= 1.0:
+            return f"the policy was sure of {chosen}"
+        if self.decision.propensity < likeliest.probability:
+            return (
+                f"{chosen} was drawn to explore ({self.decision.propensity:.1%}); "
+                f"{likeliest.arm} was likelier ({likeliest.probability:.1%})"
+            )
+        return (
+            f"{chosen} was the likeliest arm ({self.decision.propensity:.1%}); with "
+            f"{1.0 - self.decision.propensity:.1%} another would have been drawn"
+        )
+
+    def __str__(self) -> str:
+        """The whole of it, a line for each arm, attempt and judgement."""
+        lines = [
+            f"decision {self.decision.id}: {self.decision.arm} ({self.status})",
+            f"  {self.reason}",
+            f"  policy {self.decision.policy}",
+            *(f"  {_arm_line(view)}" for view in self.arms),
+            *(f"  {_attempt_line(attempt)}" for attempt in self.attempts),
+            *(f"  scored {score:.2f} by {who!r}" for who, score in self.source_to_score.items()),
+        ]
+        return "\n".join(lines)
+
+
+def _arm_line(view: ArmView) -> str:
+    if view.why_not:
+        return f"arm {view.arm}: not eligible, {view.why_not}"
+    value = "not known yet" if view.value is None else f"{view.value:.3f}"
+    return f"arm {view.arm}: probability {view.probability:.3f}, value {value}, {view.price}"
+
+
+def _attempt_line(attempt: Attempt) -> str:
+    cost = "unknown" if attempt.cost_usd is None else f"${attempt.cost_usd:.2g}"
+    first = "" if attempt.first_piece_s is None else f", first piece {attempt.first_piece_s:.3f} s"
+    error = f" ({attempt.error})" if attempt.error else ""
+    cached = "" if attempt.called else ", from the cache"
+    return (
+        f"asked {attempt.arm}: {attempt.status}{error}, {attempt.latency_s:.3f} s{first}, "
+        f"cost {cost}{cached}"
+    )
+
+
+def _price(arm: Arm) -> str:
+    if arm.usd_per_hour is not None:
+        return f"${arm.usd_per_hour:g} an hour"
+    if arm.usd_per_mtok_in is not None:
+        return f"${arm.usd_per_mtok_in:g} in, ${arm.usd_per_mtok_out:g} out per million tokens"
+    if arm.model is not None:
+        return f"price of {arm.model} as in the price table, where it is there"
+    return "price unknown"

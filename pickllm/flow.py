@@ -1,0 +1,83 @@
+"""One request, from the prompt to the lesson. Read this first.
+
+    request ──► decide ──► Call(arm) ──► settle ──► judge ──► Routed
+                   ▲           │
+                   └── the next best arm, where one failed before its first visible output
+
+`answer` is a generator that never waits: it yields what it wants done, a `Call` of a model or some
+blocking `Work`, and one of the four drivers in `drive.py` does it, sync or async, whole or
+streamed. An arm's failure is thrown in as an `ArmError`, cancellation and a consumer who leaves as
+`Interrupted`; these two are all that can go wrong with a call.
+"""
+
+from typing import Protocol
+
+from pickllm.attempts import failed, interrupted, succeeded
+from pickllm.errors import ArmError, Interrupted
+from pickllm.pool import Pool
+from pickllm.protocols import Asking
+from pickllm.types import Attempt, Call, Decision, Outcome, Reply, Request, Routed
+
+__all__ = ["Desk", "answer"]
+
+
+class Desk(Protocol):
+    """What a flow needs of its router."""
+
+    @property
+    def pool(self) -> Pool:
+        """The arms."""
+
+    def decide(self, request: Request) -> Decision:
+        """Choose an arm, and enter the decision in the ledger."""
+
+    def successor(self, decision: Decision, attempts: list[Attempt]) -> str | None:
+        """Who takes over from the arms tried, or None when nobody does."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Book what came of a decision, and learn what needs no judgement."""
+
+    def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
+        """Score an answer and learn from it; None when nobody can tell."""
+
+
+def answer(desk: Desk, request: Request) -> Asking[Routed]:
+    """The whole of one request. Raises `NoEligibleArm` or, when all arms failed, an `ArmError`."""
+    decision = desk.decide(request)
+    attempts: list[Attempt] = []
+    try:
+        reply = yield from _ask_until_answered(desk, decision, attempts)
+    finally:
+        outcome = Outcome(decision_id=decision.id, attempts=tuple(attempts))
+        desk.settle(outcome)
+    score = yield from desk.judge(request, decision, reply)
+    return Routed(request=request, decision=decision, reply=reply, outcome=outcome, score=score)
+
+
+def _ask_until_answered(desk: Desk, decision: Decision, attempts: list[Attempt]) -> Asking[Reply]:
+    failures: list[ArmError] = []
+    arm: str | None = decision.arm
+    while arm is not None:
+        try:
+            timeout_s = desk.pool[arm].timeout_s
+            reply: Reply = yield Call(decision=decision, arm=arm, timeout_s=timeout_s)
+        except ArmError as error:
+            failures.append(error)
+            attempts.append(failed(desk.pool[arm], error))
+            arm = None if error.shown else desk.successor(decision, attempts)
+        except Interrupted as stop:
+            attempts.append(interrupted(desk.pool[arm], stop))
+            raise
+        else:
+            attempts.append(succeeded(desk.pool[arm], reply))
+            return reply
+    raise _first_told_of_the_others(failures)
+
+
+def _first_told_of_the_others(failures: list[ArmError]) -> ArmError:
+    """The chosen arm's failure, unless a later one broke off in sight of the consumer."""
+    told = failures[-1] if failures[-1].shown else failures[0]
+    for other in failures:
+        if other is not told:
+            told.original.add_note(f"arm {other.arm!r} failed too: {type(other.original).__name__}")
+    return told

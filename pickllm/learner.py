@@ -1,0 +1,83 @@
+"""From what came of decisions to lessons, and from lessons to learnt state.
+
+A lesson is one source's judgement of one decision, or the zero that an arm earns by failing where
+another could answer. Policies such as the automaton cannot unlearn: their state depends on the
+order of rewards. So the lessons of the decisions still held are kept, and a correction folds them
+again from the state before the first of them, with the new value in the old one's place.
+"""
+
+from collections.abc import Container
+from typing import Any, TypeAlias
+
+from pickllm.ledger import Record
+from pickllm.protocols import Policy, Reward
+from pickllm.types import Attempt, Experience, Feedback
+
+__all__ = ["Learner", "Lesson"]
+
+Lesson: TypeAlias = tuple[str, str]
+"""Decision id and source: what makes a lesson count once."""
+
+
+class Learner:
+    """A policy's state, and the lessons that may still be corrected. Not locked: its router is."""
+
+    def __init__(
+        self, *, policy: Policy[Any], state: object, reward: Reward, cost_counts: bool
+    ) -> None:
+        self.policy = policy
+        self.reward = reward
+        self.cost_counts = cost_counts
+        """False where some arm has no price: costs of some arms alone cannot be compared."""
+        self.state = state
+        self._base = state
+        self._lessons: dict[Lesson, Experience] = {}
+
+    def blame(self, record: Record, attempt: Attempt) -> None:
+        """An arm failed where another could answer: it earns nothing."""
+        experience = _experience(record, attempt, score=0.0, reward=0.0)
+        self._learn((record.decision.id, f"failure of {attempt.arm}"), experience)
+
+    def credit(self, record: Record, feedback: Feedback) -> bool:
+        """A judgement of the answer; False where no model gave one."""
+        attempt = record.answer
+        if attempt is None:
+            return False
+        reward = self.reward(
+            score=feedback.value,
+            cost_usd=attempt.cost_usd if self.cost_counts else None,
+            latency_s=attempt.latency_s,
+        )
+        experience = _experience(record, attempt, score=feedback.value, reward=reward)
+        self._learn((record.decision.id, feedback.source), experience)
+        return True
+
+    def seal(self, held: Container[str]) -> None:
+        """Let go of the oldest lessons, as far as their decisions are no longer held."""
+        while self._lessons:
+            lesson = next(iter(self._lessons))
+            if lesson[0] in held:
+                return
+            self._base = self.policy.learn(self._base, self._lessons.pop(lesson))
+
+    def _learn(self, lesson: Lesson, experience: Experience) -> None:
+        corrected = lesson in self._lessons
+        self._lessons[lesson] = experience
+        self.state = self._fold() if corrected else self.policy.learn(self.state, experience)
+
+    def _fold(self) -> object:
+        state = self._base
+        for experience in self._lessons.values():
+            state = self.policy.learn(state, experience)
+        return state
+
+
+def _experience(record: Record, attempt: Attempt, *, score: float, reward: float) -> Experience:
+    return Experience(
+        decision=record.decision,
+        arm=attempt.arm,
+        reward=reward,
+        score=score,
+        cost_usd=attempt.cost_usd,
+        latency_s=attempt.latency_s,
+    )

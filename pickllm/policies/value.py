@@ -1,0 +1,55 @@
+"""A policy made of two blocks: an estimator values the arms, an explorer chooses among them.
+
+>>> from pickllm.estimators import RunningMean
+>>> from pickllm.policies.explorers import EpsilonGreedy
+>>> ValuePolicy(estimator=RunningMean(), explorer=EpsilonGreedy(epsilon=0.2)).name
+'epsilon_greedy(epsilon=0.2, decay=1.0, least=0.0) over running_mean(step=None, initial=None)'
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pickllm.protocols import Estimator, Explorer
+from pickllm.rng import Rng
+from pickllm.types import Choice, Experience, Situation
+
+__all__ = ["ValuePolicy", "ValueState"]
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValueState(Generic[S]):
+    """What the estimator has learnt, and from how many rewards."""
+
+    estimates: S
+    steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValuePolicy(Generic[S]):
+    """Estimator and explorer, put together."""
+
+    estimator: Estimator[S]
+    explorer: Explorer
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+        return f"{self.explorer.name} over {self.estimator.name}"
+
+    def init(self, arms: Sequence[str], dim: int) -> ValueState[S]:
+        """The estimator's own start."""
+        return ValueState(estimates=self.estimator.init(arms, dim))
+
+    def decide(self, state: ValueState[S], situation: Situation, rng: Rng) -> Choice:
+        """Estimate, then explore."""
+        values = self.estimator.estimate(state.estimates, situation)
+        probabilities = self.explorer.probabilities(values, state.steps, rng)
+        return Choice(probabilities=probabilities, values=values)
+
+    def learn(self, state: ValueState[S], experience: Experience) -> ValueState[S]:
+        """The estimator learns; the steps are counted."""
+        estimates = self.estimator.learn(state.estimates, experience)
+        return ValueState(estimates=estimates, steps=state.steps + 1)

@@ -1,0 +1,157 @@
+"""The seams of PickLLM: everything pluggable implements one of these. Contracts stand here, once.
+
+Policy      how to choose, and how to learn              policies/
+Estimator   what each arm is worth                       estimators/
+Explorer    how to choose among estimates                policies/explorers.py
+Scorer      how good an answer is                        scoring/
+Reward      score, cost and latency in one number        rewards.py
+Store       where learnt state is kept                   stores/
+Port        one framework's models                       langchain_pickllm, llamaindex_pickllm
+"""
+
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from pickllm.rng import Rng
+from pickllm.types import Call, Choice, Experience, Piece, Reply, Request, Situation, Work
+
+__all__ = [
+    "Asking",
+    "Entry",
+    "Estimator",
+    "Explorer",
+    "Policy",
+    "Port",
+    "Reward",
+    "Scorer",
+    "Step",
+    "Store",
+]
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+Step: TypeAlias = Call | Work
+"""What a flow wants done: ask a model, or do some local work that may block."""
+
+Asking: TypeAlias = Generator[Step, Any, T]
+"""Code that may ask, then returns ``T``. It never waits itself: a driver does, sync or async."""
+
+
+class Policy(Protocol[S]):
+    """How to choose an arm, and how to learn from what came of it.
+
+    The policy itself holds settings only and never changes. What is learnt is a state: a dataclass
+    of numbers, strings and mappings that every method takes as a value and none changes in place.
+    Arms are known by their names, so a pool may grow and shrink while the state lives.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line; written into every decision."""
+
+    def init(self, arms: Sequence[str], dim: int) -> S:
+        """State before anything is learnt. ``dim`` is the length of the features, 0 for none."""
+
+    def decide(self, state: S, situation: Situation, rng: Rng) -> Choice:
+        """How likely each eligible arm is, exactly: the router draws with these very numbers."""
+
+    def learn(self, state: S, experience: Experience) -> S:
+        """State after one more experience; ``state`` stays as it was."""
+
+
+class Estimator(Protocol[S]):
+    """What each arm is worth, from the rewards seen. Same rules for the state as for `Policy`."""
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+
+    def init(self, arms: Sequence[str], dim: int) -> S:
+        """State before anything is learnt."""
+
+    def estimate(self, state: S, situation: Situation) -> tuple[float | None, ...]:
+        """Expected reward of each eligible arm, ``[eligible arms]``; None for one never tried."""
+
+    def learn(self, state: S, experience: Experience) -> S:
+        """State after one more experience; ``state`` stays as it was."""
+
+
+class Explorer(Protocol):
+    """How to choose among estimates: a trade of what pays now against what would be learnt."""
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+
+    def probabilities(
+        self, values: Sequence[float | None], steps: int, rng: Rng
+    ) -> tuple[float, ...]:
+        """How likely each arm is, ``[arms]``, sum 1. ``steps`` counts the rewards learnt so far."""
+
+
+class Scorer(Protocol):
+    """How good an answer is. A scorer that asks a model yields a `Call`, like any flow."""
+
+    def score(self, request: Request, reply: Reply) -> Asking[float | None]:
+        """Quality in [0, 1], or None when it cannot tell: silence is not zero."""
+
+
+class Reward(Protocol):
+    """Score, cost and latency in one number for the policies that learn from one."""
+
+    def __call__(self, *, score: float, cost_usd: float | None, latency_s: float) -> float:
+        """Reward in [0, 1]. A cost of None is unknown, and is left out of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What a store holds under a key."""
+
+    value: bytes
+    version: int
+    """1 for the first write, one more for each later one."""
+
+
+class Store(Protocol):
+    """Bytes under keys, with versions. Synchronous: a driver puts it in a thread where needed."""
+
+    def get(self, key: str) -> Entry | None:
+        """What stands under ``key``, or None."""
+
+    def put(self, key: str, value: bytes, *, expect: int | None = None) -> int:
+        """Write, and return the new version.
+
+        With ``expect``, write only over that version (0: only where nothing stands), else raise
+        `StateConflict` and leave the store as it is.
+        """
+
+    def delete(self, key: str) -> None:
+        """Forget ``key``; nothing happens where it is not there."""
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with ``prefix``, sorted."""
+
+
+class Port(Protocol):
+    """One framework's models, bound to the messages of one request.
+
+    An arm's failure may leave it as any exception; the driver makes an `ArmError` of it. What is
+    not an `Exception` (cancellation, interrupts) is nobody's failure and passes through.
+    """
+
+    def call(self, call: Call) -> Reply:
+        """Ask an arm."""
+
+    async def acall(self, call: Call) -> Reply:
+        """Ask an arm without blocking the loop."""
+
+    def stream(self, call: Call) -> Iterator[Piece]:
+        """Ask an arm for its answer piece by piece. Closing the iterator stops the arm."""
+
+    def astream(self, call: Call) -> AsyncIterator[Piece]:
+        """Ask an arm for its answer piece by piece without blocking the loop."""
+
+    def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
+        """The whole answer from all its pieces."""

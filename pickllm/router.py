@@ -1,0 +1,367 @@
+"""The parts put together: one object that decides, books, learns and explains.
+
+    router = Router(arms=[Arm(name="small"), Arm(name="large")], policy="q_learning")
+    drive.run(router.flow(Request(text="2 + 2 =")), port)       decide, ask through a port, learn
+    router.decide(Request(text="2 + 2 ="))                      or only choose, and call it yourself
+    router.feedback(decision_id, 1.0)                           now or later
+    router.explain(decision_id)                                 why that arm
+
+The router owns the learnt state and the one lock around it, which is never held while a model or a
+scorer is at work.
+"""
+
+import itertools
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from pickllm.convergence import Convergence, convergence
+from pickllm.errors import ConfigError
+from pickllm.explanation import Explanation
+from pickllm.flow import answer
+from pickllm.keeper import Keeper
+from pickllm.learner import Learner
+from pickllm.ledger import Ledger, Record
+from pickllm.policies import PolicyLike, policy_of
+from pickllm.pool import Pool
+from pickllm.protocols import Asking, Reward
+from pickllm.rewards import WeightedReward, Weights, checked_score
+from pickllm.rng import Rng, fresh_seed
+from pickllm.scoring import ScorerLike, scorer_of
+from pickllm.stores import StoreLike, store_of
+from pickllm.types import (
+    Arm,
+    Attempt,
+    Choice,
+    Decision,
+    Feedback,
+    Outcome,
+    Reply,
+    Request,
+    Routed,
+    Situation,
+)
+
+__all__ = ["Fallback", "Router", "Verdict", "WeightsLike"]
+
+logger = logging.getLogger("pickllm")
+
+Fallback: TypeAlias = bool | Sequence[str]
+"""True: the next best arm takes over from one that failed; False: none does; or names, in order."""
+
+WeightsLike: TypeAlias = Weights | Mapping[str, float]
+"""Weights, or a mapping such as ``{"quality": 0.7, "cost": 0.3}``; what it leaves out is zero."""
+
+Verdict: TypeAlias = Literal["counted", "waiting", "corrected", "repeated", "no_answer"]
+"""What became of feedback: learnt; kept until the answer is there; learnt in place of an earlier
+value; ignored, for this source has spoken; ignored, for no model gave an answer to judge."""
+
+_SILENCE = 100
+"""Decisions without any feedback after which a warning is due."""
+
+
+class Router:
+    """Decides which arm answers, and learns from what came of it. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        arms: Pool | Mapping[str, Arm] | Iterable[Arm],
+        policy: PolicyLike = "epsilon_greedy",
+        weights: WeightsLike | None = None,
+        reward: Reward | None = None,
+        scorer: ScorerLike | None = None,
+        fallback: Fallback = True,
+        store: StoreLike | None = None,
+        namespace: str = "default",
+        seed: int | None = None,
+        max_decisions: int = 20_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Put a router together.
+
+        Args:
+            arms: The pool, as a list, by name, or made already.
+            policy: A policy, its name in `pickllm.policies.POLICIES`, or a function that chooses.
+            weights: What quality, cost and latency matter, for the default reward.
+            reward: A reward of your own, in place of the default one.
+            scorer: Scores every answer as it comes; without one, rewards come by `feedback`.
+            fallback: Who takes over from an arm that fails.
+            store: Where the learnt state is kept; without one it lives as long as the router.
+            namespace: Which state of the store is this router's.
+            seed: Makes the draws repeatable; None draws a fresh one.
+            max_decisions: How many decisions are held for late feedback.
+            clock: Seconds since the epoch.
+        """
+        self.pool = _pool_of(arms)
+        self.policy = policy_of(policy)
+        self.reward = _reward_of(weights, reward)
+        self.scorer = None if scorer is None else scorer_of(scorer)
+        self.fallback = _checked_fallback(fallback, self.pool)
+        self.seed = fresh_seed() if seed is None else seed
+        self.ledger = Ledger(max_decisions=max_decisions)
+        self._clock = clock
+        self._policy_name = self.policy.name
+        self._numbers = itertools.count()
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.RLock()
+        kept_in = None if store is None else store_of(store)
+        self._keeper = Keeper(kept_in, namespace=namespace, policy=self._policy_name)
+        self._learner = self._learner_from(self._keeper.load(like=self._fresh_state()))
+        self._tell_unpriced()
+
+    # Deciding
+
+    def flow(self, request: Request) -> Asking[Routed]:
+        """One request as steps for a driver; see `pickllm.flow` and `pickllm.drive`."""
+        return answer(self, request)
+
+    def decide(self, request: Request) -> Decision:
+        """Choose an arm and enter the decision in the ledger, without calling anything."""
+        arms, ineligible = self.pool.eligible(request)
+        rng = Rng(seed=self.seed, number=next(self._numbers))
+        choice = self._choose(Situation(arms=arms, request=request), rng)
+        drawn = rng.index(choice.probabilities)
+        decision = Decision(
+            id=request.id,
+            time_s=self._clock(),
+            arm=arms[drawn],
+            propensity=choice.probabilities[drawn],
+            arms=arms,
+            probabilities=choice.probabilities,
+            values=choice.values,
+            ineligible=ineligible,
+            policy=self._policy_name,
+            session=request.session,
+            tenant=request.tenant,
+        )
+        self._enter(decision)
+        return decision
+
+    def successor(self, decision: Decision, attempts: Sequence[Attempt]) -> str | None:
+        """The arm that takes over: the next of the user's order, or the likeliest one left."""
+        tried = {attempt.arm for attempt in attempts}
+        left = [arm for arm in decision.arms if arm not in tried]
+        if self.fallback is True:
+            return max(left, key=decision.probability, default=None)
+        return next((arm for arm in self.fallback or () if arm in left), None)
+
+    # What came of it
+
+    def settle(self, outcome: Outcome) -> None:
+        """Book what came of a decision, and learn what needs no judgement.
+
+        Raises:
+            UnknownDecision: No such decision is held here.
+            ConfigError: It has an outcome already.
+        """
+        with self._lock:
+            record = self.ledger[outcome.decision_id]
+            if record.outcome is not None:
+                raise ConfigError(f"decision {outcome.decision_id!r} has an outcome already")
+            record.outcome = outcome
+            self._count_outcome(outcome)
+            for attempt in self._at_fault(outcome):
+                self._learner.blame(record, attempt)
+            for feedback in record.source_to_feedback.values():
+                self._credit(record, feedback)
+        self._keep()
+
+    def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
+        """Ask the scorer, if there is one. Its failure is counted and logged, no more."""
+        if self.scorer is None or not reply.called:
+            return None
+        try:
+            score = yield from self.scorer.score(request, reply)
+            if score is not None:
+                self.feedback(decision.id, score, source="scorer")
+        except Exception as error:  # the answer is there: nothing may take it away
+            self._count("scorer_failures")
+            logger.warning("the scorer failed (%s); an answer goes unscored", type(error).__name__)
+            return None
+        return score
+
+    def feedback(
+        self, decision_id: str, value: float, source: str = "user", *, correction: bool = False
+    ) -> Verdict:
+        """Say how good an answer was, now or later.
+
+        Args:
+            decision_id: Which answer: the id of its decision.
+            value: From 0 (useless) to 1 (perfect); True and False do as well.
+            source: Who says so. Each source is heard once for each decision.
+            correction: Take this value in place of the one that this source gave before.
+
+        Returns:
+            What became of it; see `Verdict`.
+
+        Raises:
+            ConfigError: The value is no number in [0, 1].
+            UnknownDecision: No such decision is held here.
+        """
+        score = checked_score(value)
+        with self._lock:
+            record = self._record(decision_id)
+            verdict = self._hear(
+                record,
+                Feedback(
+                    decision_id=decision_id,
+                    value=score,
+                    source=source,
+                    time_s=self._clock(),
+                    correction=correction,
+                ),
+            )
+            self._counts[f"feedback_{verdict}"] += 1
+        self._keep()
+        return verdict
+
+    # What it knows
+
+    @property
+    def state(self) -> Any:
+        """What the policy has learnt: a value, replaced and never changed."""
+        return self._learner.state
+
+    def reset(self) -> None:
+        """Start a new session: forget what was learnt. The ledger keeps what was decided."""
+        with self._lock:
+            self._learner = self._learner_from(self._fresh_state())
+        self._keep()
+
+    def explain(self, decision_id: str) -> Explanation:
+        """Why that arm: who could answer, what was expected of each, and what came of it."""
+        with self._lock:
+            return Explanation.of(self._record(decision_id), self.pool)
+
+    def convergence(self, *, patience: int = 50) -> Convergence:
+        """Whether the decisions held have come to rest on one arm, and since when."""
+        with self._lock:
+            decisions = [record.decision for record in self.ledger]
+        return convergence(
+            [decision.arms for decision in decisions],
+            [decision.probabilities for decision in decisions],
+            patience=patience,
+        )
+
+    def stats(self) -> dict[str, int]:
+        """What happened how often: decisions, outcomes by status, feedback by verdict, failures."""
+        with self._lock:
+            return {**self._counts, **self._keeper.stats()}
+
+    def knows(self, decision_id: str) -> bool:
+        """Whether that decision is held here."""
+        return decision_id in self.ledger
+
+    # Inside
+
+    def _choose(self, situation: Situation, rng: Rng) -> Choice:
+        choice = self.policy.decide(self._learner.state, situation, rng)
+        if len(choice.probabilities) != len(situation.arms):
+            raise ConfigError(
+                f"{self.policy.name} gave {len(choice.probabilities)} probabilities for "
+                f"{len(situation.arms)} arms; a policy gives one for each eligible arm"
+            )
+        return choice
+
+    def _enter(self, decision: Decision) -> None:
+        with self._lock:
+            if self.ledger.add(decision):
+                self._learner.seal(self.ledger)
+            self._counts["decisions"] += 1
+            silent = self._counts["decisions"] == _SILENCE and not self._counts["feedback_counted"]
+        if silent:
+            logger.warning(
+                "%d decisions and no feedback: nothing is learnt. Give the router a scorer, call "
+                "feedback(), or attach a RewardCallbackHandler to your chain",
+                _SILENCE,
+            )
+
+    def _hear(self, record: Record, feedback: Feedback) -> Verdict:
+        heard = feedback.source in record.source_to_feedback
+        if heard and not feedback.correction:
+            return "repeated"
+        record.source_to_feedback[feedback.source] = feedback
+        if record.outcome is None:
+            return "waiting"
+        if not self._learner.credit(record, feedback):
+            return "no_answer"
+        return "corrected" if heard else "counted"
+
+    def _credit(self, record: Record, feedback: Feedback) -> None:
+        """Feedback that came before the answer had ended."""
+        credited = self._learner.credit(record, feedback)
+        self._counts["feedback_counted" if credited else "feedback_no_answer"] += 1
+
+    def _at_fault(self, outcome: Outcome) -> list[Attempt]:
+        """Arms to blame for failing. Where all failed, the request may well be the reason."""
+        failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
+        comparable = self.fallback is not False and len(self.pool) > 1
+        return [] if comparable and outcome.status == "error" else failed
+
+    def _count_outcome(self, outcome: Outcome) -> None:
+        self._counts[f"outcome_{outcome.status}"] += 1
+        self._counts["fallbacks"] += len(outcome.attempts) - 1
+        self._counts["arm_failures"] += sum(a.status == "error" for a in outcome.attempts)
+
+    def _record(self, decision_id: str) -> Record:
+        if decision_id not in self.ledger:
+            self._counts["unknown_decisions"] += 1
+        return self.ledger[decision_id]
+
+    def _count(self, what: str) -> None:
+        with self._lock:
+            self._counts[what] += 1
+
+    def _keep(self) -> None:
+        self._keeper.save(lambda: self._learner.state)
+
+    def _fresh_state(self) -> Any:
+        return self.policy.init(self.pool.names, 0)
+
+    def _learner_from(self, state: Any) -> Learner:
+        return Learner(
+            policy=self.policy,
+            state=state,
+            reward=self.reward,
+            cost_counts=not self.pool.unpriced,
+        )
+
+    def _tell_unpriced(self) -> None:
+        if self.pool.unpriced and getattr(self.reward, "weights", Weights()).cost > 0.0:
+            logger.warning(
+                "no price is known for %s, so cost stays out of the reward of every arm: state "
+                "usd_per_mtok_in and usd_per_mtok_out, or usd_per_hour, in arms={...: Arm(...)}",
+                ", ".join(map(repr, self.pool.unpriced)),
+            )
+
+
+def _pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:
+    if isinstance(arms, Pool):
+        return arms
+    return Pool.of(arms) if isinstance(arms, Mapping) else Pool(arms)
+
+
+def _reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
+    if reward is not None:
+        if weights is not None:
+            raise ConfigError("give weights or a reward, not both: a reward has its own weights")
+        return reward
+    if weights is None or isinstance(weights, Weights):
+        return WeightedReward(weights=weights or Weights())
+    unknown = sorted(set(weights) - set(Weights().by_name))
+    if unknown:
+        raise ConfigError(f"no weight is called {unknown}; there are quality, cost and latency")
+    return WeightedReward(weights=Weights(**{**dict.fromkeys(Weights().by_name, 0.0), **weights}))
+
+
+def _checked_fallback(fallback: Fallback, pool: Pool) -> Fallback:
+    if isinstance(fallback, bool):
+        return fallback
+    unknown = [arm for arm in fallback if arm not in pool.names]
+    if isinstance(fallback, str) or unknown:
+        raise ConfigError(f"fallback must be True, False or names of {list(pool.names)}")
+    return tuple(fallback)

@@ -1,0 +1,85 @@
+"""A store in one SQLite file: survives the process, and serves several on one machine.
+
+Write-ahead logging, so that readers do not wait for a writer. A put is one statement, so it is
+there as a whole or not at all, whenever the process dies.
+
+>>> store = SqliteStore(":memory:")
+>>> store.put("state", b"1"), store.put("state", b"2", expect=1), store.get("state").value
+(1, 2, b'2')
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pickllm.errors import ConfigError, StateConflict
+from pickllm.protocols import Entry
+
+__all__ = ["SqliteStore"]
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS pickllm_entries (
+    key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
+) WITHOUT ROWID
+"""
+_PUT = """
+INSERT INTO pickllm_entries (key, value, version)
+SELECT :key, :value, 1 WHERE :expect IS NULL OR :expect = 0
+    OR EXISTS (SELECT 1 FROM pickllm_entries WHERE key = :key)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1
+    WHERE :expect IS NULL OR version = :expect
+RETURNING version
+"""
+
+
+class SqliteStore:
+    """Entries in a table of a SQLite file. One connection, used by one thread at a time."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._lock = threading.Lock()
+        try:
+            self._connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(_TABLE)
+        except sqlite3.Error as error:
+            raise ConfigError(f"cannot open {self.path!r} as a SQLite store: {error}") from error
+
+    def get(self, key: str) -> Entry | None:
+        """What stands under ``key``, or None."""
+        rows = self._run("SELECT value, version FROM pickllm_entries WHERE key = :key", key=key)
+        return Entry(value=rows[0][0], version=rows[0][1]) if rows else None
+
+    def put(self, key: str, value: bytes, *, expect: int | None = None) -> int:
+        """Write, and return the new version; see `pickllm.protocols.Store`."""
+        rows = self._run(_PUT, key=key, value=value, expect=expect)
+        if not rows:
+            raise StateConflict(f"{key!r} is not at version {expect}: read it again")
+        return int(rows[0][0])
+
+    def delete(self, key: str) -> None:
+        """Forget ``key``."""
+        self._run("DELETE FROM pickllm_entries WHERE key = :key", key=key)
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with ``prefix``, sorted."""
+        keys = self._run(
+            "SELECT key FROM pickllm_entries WHERE substr(key, 1, :length) = :prefix ORDER BY key",
+            prefix=prefix,
+            length=len(prefix),
+        )
+        return iter([key for (key,) in keys])
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _run(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()

@@ -1,0 +1,22 @@
+"""Contract suites and doubles, shipped so that a policy, a store or a port of yours can be checked.
+
+from pickllm.testing import check_policy
+def test_my_policy():
+    check_policy(MyPolicy())
+
+contracts.py    check_policy, check_store: one assertion after another, each with its sentence
+fakes.py        ScriptedPort, a port whose arms say what you tell them; small builders
+"""
+
+from pickllm.testing.contracts import check_policy, check_store
+from pickllm.testing.fakes import Script, ScriptedPort, decision, experience, situation
+
+__all__ = [
+    "Script",
+    "ScriptedPort",
+    "check_policy",
+    "check_store",
+    "decision",
+    "experience",
+    "situation",
+]

@@ -1,0 +1,111 @@
+"""What every policy and every store must do. Each check raises `AssertionError` with its sentence.
+
+Run ours or yours through them: ``check_policy(MyPolicy())``, ``check_store(lambda: MyStore())``.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pickllm.errors import StateConflict
+from pickllm.protocols import Policy, Store
+from pickllm.rng import Rng
+from pickllm.stores.codec import decode, encode
+from pickllm.testing.fakes import experience, situation
+from pickllm.types import Choice
+
+__all__ = ["check_policy", "check_store"]
+
+_ARMS = ("small", "large", "a model: with/odd chars")
+
+
+def check_policy(policy: Policy[Any], *, arms: tuple[str, ...] = _ARMS) -> None:
+    """Every promise of `pickllm.protocols.Policy`, on a fresh state and on learnt ones."""
+    for rounds in (0, 1, 50):
+        state = _taught(policy, arms, rounds)
+        _check_probabilities(policy, state, arms)
+        _check_same_seed_same_choice(policy, state, arms)
+        _check_learn_leaves_its_input(policy, state, arms)
+        _check_state_survives_bytes(policy, state, arms)
+        _check_pool_may_change(policy, state, arms)
+    _check_arms_are_not_preferred_by_order(policy, arms)
+    assert isinstance(policy.name, str), "a policy has a name"
+    assert policy.name, "a policy's name is not empty"
+
+
+def check_store(make_store: Callable[[], Store]) -> None:
+    """Every promise of `pickllm.protocols.Store`, on a store that ``make_store`` opens empty."""
+    store = make_store()
+    assert store.get("a") is None, "a key never written holds nothing"
+    assert store.put("a", b"1", expect=0) == 1, "the first version is 1"
+    assert store.put("a", b"2") == 2, "each write is one version more"
+    assert store.put("a", b"\x00\xff", expect=2) == 3, "a write over the expected version is made"
+    for key, expect in (("a", 2), ("a", 0), ("new", 1)):
+        with pytest.raises(StateConflict):
+            store.put(key, b"lost", expect=expect)
+    entry = store.get("a")
+    assert entry is not None, "a key written holds something"
+    assert (entry.value, entry.version) == (b"\x00\xff", 3), "a refused write leaves no trace"
+    for key in ("b/2", "b/1", "b%", "b_1", "ü/1"):
+        store.put(key, b"x")
+    assert list(store.scan("b/")) == ["b/1", "b/2"], "scan takes a prefix literally, and sorts"
+    assert list(store.scan("")) == ["a", "b%", "b/1", "b/2", "b_1", "ü/1"], "'' finds every key"
+    store.delete("a")
+    store.delete("a")
+    assert store.get("a") is None, "a deleted key holds nothing"
+
+
+def _taught(policy: Policy[Any], arms: tuple[str, ...], rounds: int) -> Any:
+    state = policy.init(arms, 0)
+    for number in range(rounds):
+        arm = arms[number % len(arms)]
+        state = policy.learn(state, experience(arm, reward=(number * 7 % 11) / 10))
+    return state
+
+
+def _decide(policy: Policy[Any], state: Any, arms: tuple[str, ...], *, number: int = 1) -> Choice:
+    return policy.decide(state, situation(*arms), Rng(seed=7, number=number))
+
+
+def _check_probabilities(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
+    for eligible in (arms, arms[:2], arms[1:], arms[-1:]):
+        choice = _decide(policy, state, eligible)
+        assert len(choice.probabilities) == len(eligible), "one probability for each eligible arm"
+        assert min(choice.probabilities) >= 0.0, "no probability is negative"
+        assert sum(choice.probabilities) == pytest.approx(1.0, abs=1e-9), "they sum to one"
+        assert len(choice.values) in (0, len(eligible)), "one value for each eligible arm, or none"
+
+
+def _check_same_seed_same_choice(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
+    first, second = _decide(policy, state, arms), _decide(policy, state, arms)
+    assert first == second, "the same state, situation and seed give the same choice"
+
+
+def _check_learn_leaves_its_input(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
+    before = copy.deepcopy(state)
+    for reward in (0.0, 0.3, 1.0):
+        policy.learn(state, experience(arms[0], reward=reward))
+    assert encode(state, policy="") == encode(before, policy=""), "learn changes no state in place"
+
+
+def _check_state_survives_bytes(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
+    data = encode(state, policy=policy.name)
+    back = decode(data, like=policy.init(arms, 0), policy=policy.name)
+    assert encode(back, policy=policy.name) == data, "a state read back is the state written"
+    assert _decide(policy, back, arms) == _decide(policy, state, arms), "and decides the same"
+
+
+def _check_pool_may_change(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
+    grown = (*arms, "a newcomer")
+    _check_probabilities(policy, policy.learn(state, experience(grown[-1], reward=0.5)), grown)
+    _check_probabilities(policy, state, grown)
+
+
+def _check_arms_are_not_preferred_by_order(policy: Policy[Any], arms: tuple[str, ...]) -> None:
+    state = policy.init(arms, 0)
+    if len(set(_decide(policy, state, arms).probabilities)) > 1:
+        return  # it knows of a difference from the start
+    turned = _decide(policy, state, arms[::-1]).probabilities
+    assert turned == _decide(policy, state, arms).probabilities, "order in the pool means nothing"

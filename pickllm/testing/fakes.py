@@ -1,0 +1,117 @@
+"""A port whose arms follow a script, and builders for the values that policies see."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pickllm.types import (
+    Call,
+    Decision,
+    Experience,
+    Piece,
+    Reply,
+    Request,
+    Situation,
+    Usage,
+)
+
+__all__ = ["Script", "ScriptedPort", "decision", "experience", "situation"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """What an arm does when it is asked."""
+
+    pieces: tuple[str, ...] = ("yes",)
+    """Its answer; a stream gives it piece by piece, and an empty piece is an invisible one."""
+    error: Exception | None = None
+    """Raised after ``error_after`` pieces."""
+    error_after: int = 0
+    wait_s: float = 0.0
+    """Real seconds before the first piece."""
+    usage: Usage | None = None
+
+
+class ScriptedPort:
+    """A port for tests: no framework, no model. ``asked`` lists the arms called, in order."""
+
+    def __init__(self, arm_to_script: Mapping[str, Script]) -> None:
+        self.arm_to_script = arm_to_script
+        self.asked: list[str] = []
+        self.closed: list[str] = []
+        """Arms whose stream was closed or ran to its end."""
+
+    def call(self, call: Call) -> Reply:
+        """The whole script."""
+        return self.join(call, list(self.stream(call)))
+
+    async def acall(self, call: Call) -> Reply:
+        """The whole script."""
+        return self.join(call, [piece async for piece in self.astream(call)])
+
+    def stream(self, call: Call) -> Iterator[Piece]:
+        """The script, piece by piece."""
+        script = self._begin(call)
+        time.sleep(script.wait_s)
+        yield from self._play(call.arm, script)
+
+    async def astream(self, call: Call) -> AsyncIterator[Piece]:
+        """The script, piece by piece."""
+        script = self._begin(call)
+        await asyncio.sleep(script.wait_s)
+        for piece in self._play(call.arm, script):
+            yield piece
+
+    def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
+        """Pieces are strings and add up."""
+        text = "".join(piece.payload for piece in pieces)
+        return Reply(text=text, message=text, usage=self.arm_to_script[call.arm].usage)
+
+    def _begin(self, call: Call) -> Script:
+        self.asked.append(call.arm)
+        return self.arm_to_script[call.arm]
+
+    def _play(self, arm: str, script: Script) -> Iterator[Piece]:
+        try:
+            for index, text in enumerate(script.pieces):
+                if script.error is not None and index == script.error_after:
+                    raise script.error
+                yield Piece(payload=text, visible=bool(text))
+            if script.error is not None and script.error_after >= len(script.pieces):
+                raise script.error
+        finally:
+            self.closed.append(arm)
+
+
+def situation(*arms: str, text: str = "2 + 2 =") -> Situation:
+    """A request that these arms may answer."""
+    return Situation(arms=arms, request=Request(text=text))
+
+
+def decision(arm: str = "a", *, arms: Sequence[str] = (), id: str = "") -> Decision:  # noqa: A002
+    """A decision for ``arm``, uniform over ``arms``."""
+    eligible = tuple(arms) or (arm,)
+    return Decision(
+        id=id or Request(text="").id,
+        time_s=0.0,
+        arm=arm,
+        propensity=1.0 / len(eligible),
+        arms=eligible,
+        probabilities=(1.0 / len(eligible),) * len(eligible),
+        policy="test",
+    )
+
+
+def experience(
+    arm: str, *, reward: float, cost_usd: float | None = 0.001, latency_s: float = 0.5
+) -> Experience:
+    """An arm earned a reward."""
+    return Experience(
+        decision=decision(arm),
+        arm=arm,
+        reward=reward,
+        score=reward,
+        cost_usd=cost_usd,
+        latency_s=latency_s,
+    )

@@ -1,0 +1,263 @@
+"""The nouns: what passes between the parts. Frozen values that only look at themselves.
+
+One request makes one `Decision`, some `Attempt`s, one `Outcome`, and sooner or later, or never,
+some `Feedback`. A policy learns from `Experience`, which is these joined.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Arm",
+    "Attempt",
+    "Call",
+    "Capability",
+    "Choice",
+    "Decision",
+    "Experience",
+    "Feedback",
+    "Outcome",
+    "Piece",
+    "Reply",
+    "Request",
+    "Routed",
+    "Situation",
+    "Status",
+    "Usage",
+    "Vector",
+    "Work",
+]
+
+Vector: TypeAlias = NDArray[np.float32]
+"""Features of a prompt, ``[dim]``."""
+
+Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio", "pdf"]
+"""What a request may need and an arm may lack."""
+
+Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned"]
+"""How a decision stands: open until the arm is done; abandoned when a stream's consumer left."""
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """What is known of one model of the pool. Everything may be left out; nothing is guessed.
+
+    Prices: state ``usd_per_mtok_in`` and ``usd_per_mtok_out`` (USD per million tokens) for an API,
+    or ``usd_per_hour`` for a model on your own machine, which costs its measured seconds. With
+    neither, ``provider`` and ``model`` are looked up in the price table of `genai-prices`; a model
+    that is not there has an unknown price, which is not a price of zero.
+    """
+
+    name: str = ""
+    """Any string. Filled in by the pool when left empty."""
+    usd_per_mtok_in: float | None = None
+    usd_per_mtok_out: float | None = None
+    usd_per_hour: float | None = None
+    provider: str | None = None
+    """For the price table, such as "openai"; or a base URL."""
+    model: str | None = None
+    """For the price table, such as "gpt-4o-mini"."""
+    can: Mapping[Capability, bool] = field(default_factory=lambda: NOTHING)
+    """Capabilities known to be there (True) or missing (False); absent is unknown, and allowed."""
+    context_tokens: int | None = None
+    """Context window; None is unknown, and allowed."""
+    timeout_s: float | None = None
+    """Longest wait for an answer, or for the next piece of a stream; None leaves it to the arm."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One prompt to be routed, without any framework's objects."""
+
+    text: str
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    """Becomes the decision's id. Two requests must not share one."""
+    needs: frozenset[Capability] = frozenset()
+    tokens: int = 0
+    """Estimated length of the whole prompt in tokens; 0 is unknown."""
+    only: tuple[str, ...] | None = None
+    """Arms that the caller allows; None is all."""
+    session: str = ""
+    tenant: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """What a policy may look at when it decides."""
+
+    arms: tuple[str, ...]
+    """The eligible arms, at least one, in the pool's order."""
+    request: Request
+    features: Vector = field(default_factory=lambda: NO_FEATURES)
+    """``[dim]``; empty when no featurizer is set."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """A policy's answer: how likely each eligible arm is to be drawn. The router draws."""
+
+    probabilities: tuple[float, ...]
+    """``[eligible arms]``, at least 0, sum 1."""
+    values: tuple[float | None, ...] = ()
+    """``[eligible arms]``, the estimates behind them, None where nothing is known; or empty."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """Which arm was chosen for a request, and with what probability. Made once, never changed."""
+
+    id: str
+    time_s: float
+    """Seconds since the epoch."""
+    arm: str
+    propensity: float
+    """Probability with which ``arm`` was drawn, exact."""
+    arms: tuple[str, ...]
+    """The eligible arms."""
+    probabilities: tuple[float, ...]
+    """``[eligible arms]``"""
+    values: tuple[float | None, ...] = ()
+    """``[eligible arms]``, the policy's estimates, or empty."""
+    ineligible: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Arm to the reason why it was not asked."""
+    policy: str
+    features: Vector = field(default_factory=lambda: NO_FEATURES)
+    session: str = ""
+    tenant: str = ""
+
+    def probability(self, arm: str) -> float:
+        """Probability that ``arm`` had; 0 for one that was not eligible."""
+        return dict(zip(self.arms, self.probabilities, strict=True)).get(arm, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens of one call, as the arm reported them, or estimated when it reports none."""
+
+    tokens_in: int
+    tokens_out: int
+    tokens_in_cached: int = 0
+    """How many of ``tokens_in`` the provider read from its prompt cache."""
+    estimated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What an arm answered."""
+
+    text: str
+    message: Any = None
+    """The framework's own object, untouched but for the decision in its metadata."""
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    called: bool = True
+    """False when the framework's cache answered: then no model was called."""
+    latency_s: float = 0.0
+    """Time spent waiting for the arm; the time its consumer took over a stream is not in it."""
+    first_piece_s: float | None = None
+    """Wait until the first visible piece, for streams."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """A part of a streamed answer."""
+
+    payload: Any
+    """The framework's own chunk."""
+    visible: bool
+    """Whether its consumer sees something of it: text, or a part of a tool call."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A step of a flow: ask a model. The driver sends the `Reply` back, or throws an `ArmError`."""
+
+    decision: Decision
+    arm: str
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """A step of a flow: local work that may block, such as a disk. Run in a thread under async."""
+
+    run: Callable[[], Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One arm asked on behalf of a decision."""
+
+    arm: str
+    status: Status
+    latency_s: float
+    first_piece_s: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    """None is unknown."""
+    error: str = ""
+    """Class name of the error. Its message may hold the prompt, so it is not kept."""
+    called: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came of a decision: the arms asked, in order, and how it ended."""
+
+    decision_id: str
+    attempts: tuple[Attempt, ...]
+    """At least one: a decision that never came to a call is an error of the first arm."""
+
+    @property
+    def status(self) -> Status:
+        """How the last arm asked fared."""
+        return self.attempts[-1].status if self.attempts else "error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feedback:
+    """How good an answer was, according to one source."""
+
+    decision_id: str
+    value: float
+    """In [0, 1]."""
+    source: str
+    """Who says so: "user", "scorer", "chain", … One value for each source of a decision."""
+    time_s: float = field(default_factory=time.time)
+    correction: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experience:
+    """What a policy learns from: an arm's reward for a decision, and what it is made of."""
+
+    decision: Decision
+    arm: str
+    """The arm that earned it: not the decision's own where another had to take over."""
+    reward: float
+    """In [0, 1]."""
+    score: float
+    """The quality in it, in [0, 1]."""
+    cost_usd: float | None
+    latency_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Routed:
+    """What a flow returns."""
+
+    request: Request
+    decision: Decision
+    reply: Reply
+    outcome: Outcome
+    score: float | None = None
