@@ -18,7 +18,7 @@ __all__ = ["EpsilonGreedy"]
 class EpsilonGreedy:
     """With probability epsilon any arm, else the best; the schedule is ``epsilon * decay ** steps``.
 
-    Equal bests share, so no arm wins by its place in the pool. An arm never rewarded counts as a
+    Equal bests share: no arm wins by its place in the pool. An arm never rewarded counts as a
     best one: it is tried soon, and yet one whose rewards never come cannot take all the traffic.
     """
 

@@ -1,7 +1,7 @@
 """Published policies under their names, made of the blocks beside this file.
 
->>> q_learning(alpha=0.2, epsilon=0.05).name
-'epsilon_greedy(epsilon=0.05, decay=1.0, least=0.0) over running_mean(step=0.2, initial=1.0)'
+>>> q_learning(alpha=0.2).title
+'q_learning'
 """
 
 from pickllm.estimators import RunningMean, RunningMeanState
@@ -19,6 +19,7 @@ def epsilon_greedy(
     Sutton and Barto, Reinforcement Learning (2018), section 2.4.
     """
     return ValuePolicy(
+        title="mean_reward",
         estimator=RunningMean(),
         explorer=EpsilonGreedy(epsilon=epsilon, decay=decay, least=least),
     )
@@ -41,6 +42,7 @@ def q_learning(
     1 * .99 ** t.
     """
     return ValuePolicy(
+        title="q_learning",
         estimator=RunningMean(step=alpha, initial=initial),
         explorer=EpsilonGreedy(epsilon=epsilon, decay=decay, least=least),
     )

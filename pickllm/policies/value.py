@@ -3,7 +3,7 @@
 >>> from pickllm.estimators import RunningMean
 >>> from pickllm.policies.explorers import EpsilonGreedy
 >>> ValuePolicy(estimator=RunningMean(), explorer=EpsilonGreedy(epsilon=0.2)).name
-'epsilon_greedy(epsilon=0.2, decay=1.0, least=0.0) over running_mean(step=None, initial=None)'
+'value(epsilon_greedy(epsilon=0.2, decay=1.0, least=0.0), running_mean(step=None, initial=None))'
 """
 
 from collections.abc import Sequence
@@ -33,11 +33,13 @@ class ValuePolicy(Generic[S]):
 
     estimator: Estimator[S]
     explorer: Explorer
+    title: str = "value"
+    """The published name, for recipes."""
 
     @property
     def name(self) -> str:
         """Name and settings in one line."""
-        return f"{self.explorer.name} over {self.estimator.name}"
+        return f"{self.title}({self.explorer.name}, {self.estimator.name})"
 
     def init(self, arms: Sequence[str], dim: int) -> ValueState[S]:
         """The estimator's own start."""

@@ -1,0 +1,117 @@
+"""What a LangChain model says of itself without being called: price, capabilities, window."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel, BaseLLM
+from langchain_core.runnables import Runnable, RunnableBinding
+
+from pickllm.errors import ConfigError, MissingExtra
+from pickllm.types import Arm, Capability
+
+__all__ = ["arms_of", "chat_model_below", "models_of"]
+
+_PROFILE: Mapping[str, Capability] = {
+    "image_inputs": "images",
+    "audio_inputs": "audio",
+    "pdf_inputs": "pdf",
+    "tool_calling": "tools",
+    "structured_output": "structured_output",
+}
+
+
+def models_of(given: object) -> dict[str, Runnable[Any, Any]]:
+    """The pool's models by name, checked; strings such as "openai:gpt-4o-mini" are opened."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"models must map names to chat models; it is {type(given).__name__}. "
+            'For example models={"small": ChatOpenAI(model="gpt-4o-mini"), ...}'
+        )
+    return {name: _model_of(name, model) for name, model in given.items()}
+
+
+def arms_of(
+    models: Mapping[str, Runnable[Any, Any]],
+    given: Mapping[str, Arm] | None,
+    *,
+    timeout_s: float | None,
+) -> dict[str, Arm]:
+    """An arm for each model: what the user states, and from the model what the user leaves out."""
+    stated = dict(given or {})
+    unknown = sorted(set(stated) - set(models))
+    if unknown:
+        raise ConfigError(f"arms names {unknown}, but models has only {sorted(models)}")
+    for name, arm in stated.items():
+        if not isinstance(arm, Arm):
+            raise ConfigError(f"arms[{name!r}] must be an Arm, not {type(arm).__name__}")
+    return {
+        name: _completed(stated.get(name, Arm()), model, timeout_s)
+        for name, model in models.items()
+    }
+
+
+def _model_of(name: object, model: object) -> Runnable[Any, Any]:
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of an arm must be a string; {name!r} is not")
+    if isinstance(model, str):
+        return _opened(model)
+    if isinstance(model, BaseLLM) or not isinstance(model, Runnable):
+        raise ConfigError(
+            f"arm {name!r} is no chat model but {type(model).__name__}: give a BaseChatModel, or "
+            "a Runnable from messages to an AIMessage"
+        )
+    return model
+
+
+def _opened(name: str) -> BaseChatModel:
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError as error:
+        raise MissingExtra(f"opening {name!r} by name", extra="langchain-full") from error
+    return init_chat_model(name)
+
+
+def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> Arm:
+    chat = chat_model_below(model)
+    if timeout_s is not None and arm.timeout_s is None:
+        arm = replace(arm, timeout_s=timeout_s)
+    if chat is None:
+        return arm
+    profile: Mapping[str, Any] = chat.profile or {}
+    arm = replace(
+        arm,
+        can={**_capabilities(chat, profile), **arm.can},
+        context_tokens=arm.context_tokens or profile.get("max_input_tokens"),
+    )
+    if arm.usd_per_hour is None and arm.usd_per_mtok_in is None and arm.model is None:
+        arm = replace(arm, model=_model_name(chat), provider=arm.provider or _provider(chat))
+    return arm
+
+
+def chat_model_below(model: Runnable[Any, Any]) -> BaseChatModel | None:
+    """The chat model itself, below whatever has been bound to it."""
+    while isinstance(model, RunnableBinding):
+        model = model.bound
+    return model if isinstance(model, BaseChatModel) else None
+
+
+def _capabilities(chat: BaseChatModel, profile: Mapping[str, Any]) -> dict[Capability, bool]:
+    known = {
+        capability: bool(profile[key])
+        for key, capability in _PROFILE.items()
+        if profile.get(key) is not None
+    }
+    if type(chat).bind_tools is BaseChatModel.bind_tools:
+        known["tools"] = False
+    return known
+
+
+def _model_name(chat: BaseChatModel) -> str | None:
+    return chat._get_ls_params().get("ls_model_name")  # noqa: SLF001  # the only place that says it
+
+
+def _provider(chat: BaseChatModel) -> str | None:
+    """Provider, or the base URL where the user set one: another server has other prices."""
+    base_url = getattr(chat, "openai_api_base", None)
+    return base_url or chat._get_ls_params().get("ls_provider")  # noqa: SLF001  # as above

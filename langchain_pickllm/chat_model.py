@@ -1,0 +1,489 @@
+"""A chat model that asks, for each prompt, one model of a pool.
+
+    chain = prompt | RoutedChatModel(models={"small": small, "large": large}) | parser
+
+It overrides the public methods of `BaseChatModel`, for only so can the arm's run hang below the
+router's and everything be counted once; see `langchain_pickllm.runs`. What it returns is the arm's
+own message with one key more in ``response_metadata``.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, ClassVar, Self, cast
+from uuid import UUID
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+    Callbacks,
+)
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_model_stream import (
+    AsyncChatModelStream,
+    ChatModelStream,
+)
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatResult,
+    LLMResult,
+    RunInfo,
+)
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.uuid import uuid7
+from pydantic import Field, model_validator
+
+from langchain_pickllm.arms import arms_of, chat_model_below, models_of
+from langchain_pickllm.events import aevent_stream, event_stream
+from langchain_pickllm.port import EventPort
+from langchain_pickllm.runs import arouter_run, router_run
+from langchain_pickllm.stamp import decision_id_of
+from langchain_pickllm.turn import Turn
+from pickllm import __version__, drive
+from pickllm.errors import ConfigError
+from pickllm.explanation import Explanation
+from pickllm.policies import PolicyLike
+from pickllm.protocols import Reward
+from pickllm.router import Fallback, Router, Verdict, WeightsLike
+from pickllm.scoring import ScorerLike
+from pickllm.stores import StoreLike
+from pickllm.types import Arm
+
+__all__ = ["RoutedChatModel"]
+
+logger = logging.getLogger("pickllm")
+
+_OF_THE_ARMS = frozenset({"api_key", "base_url", "max_retries"})
+"""Standard arguments of chat models that only the arms' own constructors can honour."""
+
+
+class RoutedChatModel(BaseChatModel):
+    """A chat model over a pool of chat models; learns which of them to ask.
+
+    Example:
+        Swap it in where one model stood, and say how good the answers are:
+
+        .. code-block:: python
+
+            model = RoutedChatModel(
+                models={"mini": ChatOpenAI(model="gpt-4o-mini"), "max": ChatOpenAI(model="gpt-4o")}
+            )
+            message = (prompt | model).invoke({"question": "…"})
+            model.feedback(message, 1.0)
+            print(model.explain(message))
+    """
+
+    models: dict[str, Any] = Field(exclude=True, repr=False)
+    """The pool: name to chat model."""
+    router: Router = Field(exclude=True, repr=False)
+    """What decides and learns. Copies of the model share it."""
+    temperature: float | None = None
+    """Handed to the arm with each call, where it is not None."""
+    max_tokens: int | None = None
+    """Handed to the arm with each call, where it is not None."""
+    stop: list[str] | None = None
+    """Handed to the arm with each call that gives none of its own."""
+    streaming: bool | None = None
+
+    model_config: ClassVar[Any] = {"arbitrary_types_allowed": True}
+
+    def __init__(
+        self,
+        *,
+        models: Mapping[str, BaseChatModel | Runnable[Any, Any] | str],
+        policy: PolicyLike = "epsilon_greedy",
+        arms: Mapping[str, Arm] | None = None,
+        weights: WeightsLike | None = None,
+        reward: Reward | None = None,
+        scorer: ScorerLike | None = None,
+        fallback: Fallback = True,
+        store: StoreLike | None = None,
+        namespace: str = "default",
+        seed: int | None = None,
+        timeout_s: float | None = None,
+        max_decisions: int = 20_000,
+        router: Router | None = None,
+        **others: Any,
+    ) -> None:
+        """Put a routed model together; ``models`` is all that is needed.
+
+        Args:
+            models: Name to chat model. A name may hold any characters; a model may be a Runnable
+                that returns an AIMessage, such as ``model.with_retry()``, or a string for
+                LangChain's ``init_chat_model``.
+            policy: How to choose: a policy, its name in `pickllm.policies.POLICIES`, or a function.
+            arms: What the models do not say of themselves: prices, capabilities, time limits.
+            weights: How much quality, cost and latency matter, ``{"quality": 0.7, "cost": 0.3}``.
+            reward: A reward of your own, in place of the default one.
+            scorer: Scores every answer as it comes, a function of prompt and answer for example.
+                Without one, rewards come by `feedback` or a `RewardCallbackHandler`.
+            fallback: True: the next best arm answers where one fails; False: none does; or names.
+            store: Where the learnt state is kept, "sqlite:///routes.db" for example.
+            namespace: Which state of the store is this model's.
+            seed: Makes the choices repeatable.
+            timeout_s: Longest wait for an answer or the next piece of one, for arms without one.
+            max_decisions: How many decisions are held for late feedback.
+            router: A router to share with another model of the same pool, in place of all these.
+            others: What every chat model takes: callbacks, tags, metadata, rate_limiter,
+                temperature, max_tokens, stop, disable_streaming, …
+
+        Raises:
+            ConfigError: Something here cannot work; says what, and what to do.
+        """
+        opened = models_of(models)
+        timeout_s = others.pop("timeout", timeout_s)
+        if router is None:
+            router = Router(
+                arms=arms_of(opened, arms, timeout_s=timeout_s),
+                policy=policy,
+                weights=weights,
+                reward=reward,
+                scorer=scorer,
+                fallback=fallback,
+                store=store,
+                namespace=namespace,
+                seed=seed,
+                max_decisions=max_decisions,
+            )
+        super().__init__(models=opened, router=router, **_known(type(self), others))
+
+    @model_validator(mode="after")
+    def _set_pickllm_version(self) -> Self:
+        self._add_version("langchain-pickllm", __version__)
+        return self
+
+    def __repr_args__(self) -> list[tuple[str, object]]:  # pydantic's hook
+        """Arms and policy; what stands in the models, keys among it, is theirs to show."""
+        return [("arms", list(self.models)), ("policy", self.router.policy.name)]
+
+    # Feedback
+
+    def feedback(
+        self,
+        message_or_id: BaseMessage | str | UUID,
+        value: float,
+        *,
+        source: str = "user",
+        correction: bool = False,
+    ) -> Verdict:
+        """Say how good an answer was, now or later; see `pickllm.Router.feedback`.
+
+        Args:
+            message_or_id: The message that the model returned, or its decision id.
+            value: From 0 (useless) to 1 (perfect).
+            source: Who says so. Each source is heard once for each decision.
+            correction: Take this value in place of the one that this source gave before.
+
+        Raises:
+            ConfigError: No number in [0, 1], or a message that carries no decision.
+            UnknownDecision: No such decision is held here.
+        """
+        return self.router.feedback(
+            decision_id_of(message_or_id), value, source, correction=correction
+        )
+
+    def explain(self, message_or_id: BaseMessage | str | UUID) -> Explanation:
+        """Why that arm answered: ``print(model.explain(message))``."""
+        return self.router.explain(decision_id_of(message_or_id))
+
+    def stats(self) -> dict[str, int]:
+        """What happened how often; see `pickllm.Router.stats`."""
+        return self.router.stats()
+
+    # The entry points of a chat model
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Ask one arm."""
+        turn = self._turn(input, config, stop, kwargs)
+        with router_run(self, turn) as run:
+            self._take_a_slot()
+            routed = drive.run(turn.flow(), turn.port(run.get_child()))
+            run.on_chain_end(routed.reply.message)
+        return cast("AIMessage", routed.reply.message)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Ask one arm without blocking the loop."""
+        turn = self._turn(input, config, stop, kwargs)
+        async with arouter_run(self, turn) as run:
+            await self._atake_a_slot()
+            routed = await drive.arun(turn.flow(), turn.port(run.get_child()))
+            await run.on_chain_end(routed.reply.message)
+        return cast("AIMessage", routed.reply.message)
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Ask one arm, chunk by chunk; the first chunk carries the decision."""
+        if self._streaming_disabled(**kwargs):
+            yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
+            return
+        turn = self._turn(input, config, stop, kwargs)
+        with router_run(self, turn) as run:
+            self._take_a_slot()
+            port = turn.port(run.get_child())
+            yield from drive.stream(turn.flow(), port)
+            run.on_chain_end(port.whole)
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Ask one arm, chunk by chunk, without blocking the loop."""
+        if self._streaming_disabled(**kwargs):
+            yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
+            return
+        turn = self._turn(input, config, stop, kwargs)
+        async with arouter_run(self, turn) as run:
+            await self._atake_a_slot()
+            port = turn.port(run.get_child())
+            async with aclosing(drive.astream(turn.flow(), port)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            await run.on_chain_end(port.whole)
+
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_name: str | None = None,
+        run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Route each list of messages by itself."""
+        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        answers = [
+            self.invoke(asked, config, stop=stop, **kwargs)
+            for asked, config in zip(messages, configs, strict=True)
+        ]
+        return _result(answers, configs)
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_name: str | None = None,
+        run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Route each list of messages by itself, all at once."""
+        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        answers = await asyncio.gather(
+            *(
+                self.ainvoke(asked, config, stop=stop, **kwargs)
+                for asked, config in zip(messages, configs, strict=True)
+            )
+        )
+        return _result(answers, configs)
+
+    def _chat_model_stream_v3(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> ChatModelStream:
+        """``stream_events(version="v3")``."""
+        turn = self._turn(input, config, stop, kwargs)
+
+        def events() -> Iterator[dict[str, Any]]:
+            with router_run(self, turn) as run:
+                self._take_a_slot()
+                port = turn.port(run.get_child(), EventPort)
+                yield from drive.stream(turn.flow(), port)
+                run.on_chain_end(port.whole)
+
+        return event_stream(events())
+
+    async def _achat_model_stream_v3(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncChatModelStream:
+        """``astream_events(version="v3")``."""
+        turn = self._turn(input, config, stop, kwargs)
+
+        async def events() -> AsyncGenerator[dict[str, Any], None]:
+            async with arouter_run(self, turn) as run:
+                await self._atake_a_slot()
+                port = turn.port(run.get_child(), EventPort)
+                async with aclosing(drive.astream(turn.flow(), port)) as pulled:
+                    async for event in pulled:
+                        yield event
+                await run.on_chain_end(port.whole)
+
+        return aevent_stream(events())
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The same router with tools; each arm formats them its own way when it is asked."""
+        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **chosen, **kwargs)
+
+    # What LangChain asks about a model
+
+    @property
+    def _llm_type(self) -> str:
+        return "pickllm-router"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {"arms": list(self.models), "policy": self.router.policy.name}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        model = kwargs.get("model")
+        name = model if isinstance(model, str) else f"pickllm({','.join(sorted(self.models))})"
+        params = LangSmithParams(ls_provider="pickllm", ls_model_name=name, ls_model_type="chat")
+        return LangSmithParams(**params, ls_stop=stop) if stop else params
+
+    def get_num_tokens(self, text: str) -> int:
+        """The most that any arm counts."""
+        return max(
+            (arm.get_num_tokens(text) for arm in self._chat_models()), default=len(text) // 4 + 1
+        )
+
+    # Required of every chat model; only wrappers that bypass the public methods come here
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        message = self.invoke(messages, stop=stop, **kwargs)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        message = await self.ainvoke(messages, stop=stop, **kwargs)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in self.stream(messages, stop=stop, **kwargs):
+            yield ChatGenerationChunk(message=chunk)
+
+    # Inside
+
+    def _turn(
+        self,
+        input: LanguageModelInput,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None,
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+    ) -> Turn:
+        defaults = {
+            "stop": stop or self.stop,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+        return Turn.of(
+            router=self.router,
+            models=self.models,
+            messages=self._convert_input(input).to_messages(),
+            config=ensure_config(config),
+            kwargs={**{key: value for key, value in defaults.items() if value}, **kwargs},
+        )
+
+    def _take_a_slot(self) -> None:
+        if self.rate_limiter is not None:
+            self.rate_limiter.acquire(blocking=True)
+
+    async def _atake_a_slot(self) -> None:
+        if self.rate_limiter is not None:
+            await self.rate_limiter.aacquire(blocking=True)
+
+    def _chat_models(self) -> list[BaseChatModel]:
+        found = (chat_model_below(model) for model in self.models.values())
+        return [model for model in found if model is not None]
+
+
+def _known(model: type[BaseChatModel], others: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a chat model takes; a misspelt one is an error, not ignored."""
+    for name in sorted(_OF_THE_ARMS & set(others)):
+        logger.warning("%s is ignored here: set it on the models of the pool", name)
+    known = {name: value for name, value in others.items() if name not in _OF_THE_ARMS}
+    unknown = sorted(set(known) - set(model.model_fields))
+    if unknown:
+        raise ConfigError(f"RoutedChatModel takes no {', '.join(unknown)}")
+    return known
+
+
+def _configs(  # noqa: PLR0917  # generate's own arguments, handed on
+    count: int,
+    callbacks: Callbacks,
+    tags: list[str] | None,
+    metadata: dict[str, Any] | None,
+    run_name: str | None,
+    run_id: UUID | None,
+) -> list[RunnableConfig]:
+    """A config for each list of messages; ``run_id`` names the first one's run."""
+    shared = RunnableConfig(callbacks=callbacks, tags=tags or [], metadata=metadata or {})
+    if run_name is not None:
+        shared["run_name"] = run_name
+    ids = [run_id or uuid7(), *(uuid7() for _ in range(count - 1))]
+    return [RunnableConfig(**shared, run_id=run_id) for run_id in ids[:count]]
+
+
+def _result(answers: Sequence[AIMessage], configs: Sequence[RunnableConfig]) -> LLMResult:
+    return LLMResult(
+        generations=[[ChatGeneration(message=message)] for message in answers],
+        run=[RunInfo(run_id=cast("UUID", config["run_id"])) for config in configs],
+    )

@@ -1,0 +1,185 @@
+"""LangChain's models behind the core's port: an arm is called as a chain would call it.
+
+Each call gets a config whose parent is the router's run and whose metadata names decision and arm,
+so the arm's own run, callbacks, tags, cache, rate limiter and retries work as ever, and its tokens
+are counted once, on its own run.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import patch_config, set_config_context
+from langchain_core.runnables.utils import coro_with_context
+
+from langchain_pickllm.reading import came_from_cache, usage_of
+from langchain_pickllm.stamp import stamped, stamped_event
+from pickllm.errors import ArmRefused
+from pickllm.types import Call, Piece, Reply
+
+__all__ = ["ChatPort", "EventPort"]
+
+
+@dataclass(kw_only=True)
+class ChatPort:
+    """The models of a pool, bound to the messages and the run of one call of the router."""
+
+    models: Mapping[str, Runnable[Any, Any]]
+    messages: Sequence[BaseMessage]
+    config: RunnableConfig
+    """Config of the router's children."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """What the caller gave for the model: tools, stop, temperature, …"""
+    whole: Any = None
+    """The streamed answer as one message, once it has ended."""
+
+    def call(self, call: Call) -> Reply:
+        """The arm's ``invoke``."""
+        arm, config, kwargs = self._prepared(call)
+        with set_config_context(config) as context:
+            message = context.run(arm.invoke, list(self.messages), config, **kwargs)
+        return self._reply(call, _checked(call, message))
+
+    async def acall(self, call: Call) -> Reply:
+        """The arm's ``ainvoke``."""
+        arm, config, kwargs = self._prepared(call)
+        with set_config_context(config) as context:
+            message = await coro_with_context(
+                arm.ainvoke(list(self.messages), config, **kwargs), context
+            )
+        return self._reply(call, _checked(call, message))
+
+    def stream(self, call: Call) -> Iterator[Piece]:
+        """The arm's ``stream``; the first chunk carries the decision."""
+        arm, config, kwargs = self._prepared(call)
+        with set_config_context(config) as context:
+            chunks = context.run(arm.stream, list(self.messages), config, **kwargs)
+            try:
+                first = True
+                while (chunk := context.run(next, chunks, None)) is not None:
+                    yield _piece(call, chunk, first=first)
+                    first = False
+            finally:
+                context.run(getattr(chunks, "close", _nothing))
+
+    async def astream(self, call: Call) -> AsyncIterator[Piece]:
+        """The arm's ``astream``; the first chunk carries the decision."""
+        arm, config, kwargs = self._prepared(call)
+        with set_config_context(config) as context:
+            chunks = arm.astream(list(self.messages), config, **kwargs)
+            first = await coro_with_context(_next(chunks), context)
+        try:
+            if first is None:
+                return
+            yield _piece(call, first, first=True)
+            async for chunk in chunks:
+                yield _piece(call, chunk, first=False)
+        finally:
+            await getattr(chunks, "aclose", _anothing)()
+
+    def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
+        """Chunks add up to the whole message."""
+        first, *others = (piece.payload for piece in pieces)
+        self.whole = first + others if others else first
+        return self._reply(call, self.whole)
+
+    def _prepared(self, call: Call) -> tuple[Runnable[Any, Any], RunnableConfig, dict[str, Any]]:
+        """The arm with the call's tools bound its own way, its config, and the other arguments."""
+        kwargs = dict(self.kwargs)
+        arm = self.models[call.arm]
+        tools, tool_choice = kwargs.pop("tools", None), kwargs.pop("tool_choice", None)
+        if tools:
+            chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
+            arm = arm.bind_tools(tools, **chosen)  # type: ignore[attr-defined]  # eligible arms can
+        metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
+        config = patch_config(self.config)
+        config["metadata"] = {**(config.get("metadata") or {}), **metadata}
+        return arm, config, kwargs
+
+    def _reply(self, call: Call, message: AIMessage) -> Reply:
+        return Reply(
+            text=message.text,
+            message=message if isinstance(message, AIMessageChunk) else stamped(message, call),
+            usage=usage_of(message, self.messages),
+            finish_reason=message.response_metadata.get("finish_reason"),
+            called=not came_from_cache(message),
+        )
+
+
+class EventPort(ChatPort):
+    """The same for the content-block protocol of ``stream_events(version="v3")``."""
+
+    def stream(self, call: Call) -> Iterator[Piece]:
+        """The events of the arm's own stream; the last one carries the decision."""
+        arm, config, kwargs = self._prepared(call)
+        with set_config_context(config) as context:
+            start: Any = arm.stream_events  # a chat model's returns more than a Runnable's
+            events = context.run(start, list(self.messages), config, version="v3", **kwargs)
+            pulled = iter(events)
+            while (event := context.run(next, pulled, None)) is not None:
+                yield _event_piece(call, event)
+        self.whole = events.output
+
+    async def astream(self, call: Call) -> AsyncIterator[Piece]:
+        """The events of the arm's own stream; the last one carries the decision."""
+        arm, config, kwargs = self._prepared(call)
+        with set_config_context(config) as context:
+            start: Any = arm.astream_events  # a chat model's returns more than a Runnable's
+            events = await coro_with_context(
+                start(list(self.messages), config, version="v3", **kwargs), context
+            )
+        async with events:
+            async for event in events:
+                yield _event_piece(call, event)
+            self.whole = await events.output
+
+    def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
+        """The arm's stream has put the message together already."""
+        if self.whole is None:
+            raise ArmRefused(
+                f"arm {call.arm!r} was left before its message was whole", arm=call.arm
+            )
+        return self._reply(call, self.whole)
+
+
+async def _next(chunks: AsyncIterator[Any]) -> Any:
+    return await anext(chunks, None)
+
+
+def _checked(call: Call, message: object) -> AIMessage:
+    if not isinstance(message, AIMessage):
+        raise ArmRefused(
+            f"arm {call.arm!r} returned {type(message).__name__}, not an AIMessage: give chat "
+            "models, without output parsers behind them",
+            arm=call.arm,
+        )
+    return message
+
+
+def _piece(call: Call, chunk: object, *, first: bool) -> Piece:
+    message = _checked(call, chunk)
+    payload = stamped(message, call) if first else message
+    return Piece(payload=payload, visible=_shows(message))
+
+
+def _shows(message: AIMessage) -> bool:
+    """Whether a chunk has text, a part of a tool call, or a block that is not text."""
+    if isinstance(message.content, list):
+        blocks = [block for block in message.content if isinstance(block, dict)]
+        if any(block.get("type") != "text" for block in blocks):
+            return True
+    return bool(message.text or message.tool_calls or getattr(message, "tool_call_chunks", None))
+
+
+def _event_piece(call: Call, event: dict[str, Any]) -> Piece:
+    if event["event"] == "message-finish":
+        event = stamped_event(event, call)
+    return Piece(payload=event, visible=event["event"].startswith("content-block"))
+
+
+def _nothing() -> None: ...
+
+
+async def _anothing() -> None: ...

@@ -1,0 +1,77 @@
+"""What the core needs to know of LangChain's messages: prompt, needs, length and usage.
+
+Pure functions over messages; nothing here calls a model.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
+
+from pickllm.types import Capability, Usage
+
+__all__ = ["came_from_cache", "needs_of", "prompt_text", "tokens_of", "usage_of"]
+
+_BLOCK_NEEDS: Mapping[str, Capability] = {
+    "image": "images",
+    "image_url": "images",
+    "input_image": "images",
+    "audio": "audio",
+    "input_audio": "audio",
+    "file": "pdf",
+    "document": "pdf",
+}
+
+
+def prompt_text(messages: Sequence[BaseMessage]) -> str:
+    """The last thing a human said, or the last message where no human spoke."""
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            return message.text
+    return messages[-1].text if messages else ""
+
+
+def needs_of(messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> frozenset[Capability]:
+    """What a model must be able to do for this request, in any of its messages."""
+    needs: set[Capability] = set()
+    if kwargs.get("tools"):
+        needs.add("tools")
+    if kwargs.get("response_format"):
+        needs.add("structured_output")
+    needs.update(_BLOCK_NEEDS[kind] for kind in _block_types(messages) if kind in _BLOCK_NEEDS)
+    return frozenset(needs)
+
+
+def tokens_of(messages: Sequence[BaseMessage]) -> int:
+    """About how many tokens the messages have, without any model's tokenizer."""
+    return count_tokens_approximately(messages)
+
+
+def usage_of(message: AIMessage, asked: Sequence[BaseMessage]) -> Usage:
+    """Tokens as the model reported them, or about as many where it reports none."""
+    usage = message.usage_metadata
+    if usage is None:
+        return Usage(
+            tokens_in=tokens_of(asked), tokens_out=max(len(message.text) // 4, 1), estimated=True
+        )
+    details = usage.get("input_token_details") or {}
+    return Usage(
+        tokens_in=usage["input_tokens"],
+        tokens_out=usage["output_tokens"],
+        tokens_in_cached=details.get("cache_read") or 0,
+    )
+
+
+def came_from_cache(message: AIMessage) -> bool:
+    """Whether LangChain's cache answered: it marks that by a total cost of zero."""
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    return usage.get("total_cost") == 0
+
+
+def _block_types(messages: Sequence[BaseMessage]) -> Iterator[str]:
+    for message in messages:
+        if isinstance(message.content, list):
+            for block in message.content:
+                if isinstance(block, dict):
+                    yield str(block.get("type"))

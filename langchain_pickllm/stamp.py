@@ -1,0 +1,58 @@
+"""The decision in a message's metadata: put there, and found again.
+
+On a copy always: a cache hands out one object to many, and an arm may be used elsewhere too. In a
+stream exactly one chunk is stamped, for merging chunks would add strings up and refuse two floats.
+"""
+
+from typing import Any, TypeVar
+
+from langchain_core.messages import BaseMessage
+
+from pickllm.errors import ConfigError
+from pickllm.types import Call
+
+__all__ = ["KEY", "decision_id_of", "stamped", "stamped_event"]
+
+M = TypeVar("M", bound=BaseMessage)
+
+KEY = "pickllm"
+"""Where a message's ``response_metadata`` holds the decision."""
+
+
+def stamped(message: M, call: Call) -> M:
+    """A copy of the message that says which arm gave it, and by which decision."""
+    metadata = {**message.response_metadata, KEY: _stamp(call, message.response_metadata)}
+    return message.model_copy(update={"response_metadata": metadata})
+
+
+def stamped_event(event: dict[str, Any], call: Call) -> dict[str, Any]:
+    """A copy of a protocol event whose metadata says the same."""
+    metadata = event.get("metadata") or {}
+    return {**event, "metadata": {**metadata, KEY: _stamp(call, metadata)}}
+
+
+def decision_id_of(message_or_id: object) -> str:
+    """The decision that a message carries, or the id itself."""
+    if isinstance(message_or_id, BaseMessage):
+        stamp = message_or_id.response_metadata.get(KEY)
+        if not stamp:
+            raise ConfigError(
+                "this message carries no decision: give the one that the routed model returned, "
+                "or its decision id"
+            )
+        return str(stamp["decision_id"])
+    return str(message_or_id)
+
+
+def _stamp(call: Call, metadata: dict[str, Any]) -> dict[str, Any]:
+    stamp = {
+        "decision_id": call.decision.id,
+        "arm": call.arm,
+        "propensity": call.decision.propensity,
+        "policy": call.decision.policy,
+    }
+    if call.arm != call.decision.arm:
+        stamp["took_over_from"] = call.decision.arm
+    if KEY in metadata:  # the arm is a router itself
+        stamp["inner"] = metadata[KEY]
+    return stamp

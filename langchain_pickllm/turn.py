@@ -1,0 +1,90 @@
+"""One call of the routed model: what was asked, with what arguments, and under which ids."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import patch_config
+from langchain_core.utils.uuid import uuid7
+
+from langchain_pickllm.port import ChatPort
+from langchain_pickllm.reading import needs_of, prompt_text, tokens_of
+from pickllm.errors import ConfigError
+from pickllm.protocols import Asking
+from pickllm.router import Router
+from pickllm.types import Request, Routed
+
+__all__ = ["Turn"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """One request on its way from LangChain to the router."""
+
+    router: Router
+    models: Mapping[str, Runnable[Any, Any]]
+    messages: list[BaseMessage]
+    config: RunnableConfig
+    kwargs: Mapping[str, Any]
+    request: Request
+    run_id: UUID
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        router: Router,
+        models: Mapping[str, Runnable[Any, Any]],
+        messages: list[BaseMessage],
+        config: RunnableConfig,
+        kwargs: Mapping[str, Any],
+    ) -> "Turn":
+        """Read a call. The router's run and its decision have one id."""
+        run_id = config.get("run_id") or uuid7()
+        decision_id = uuid7() if router.knows(str(run_id)) else run_id
+        windows = any(router.pool[name].context_tokens for name in router.pool.names)
+        request = Request(
+            text=prompt_text(messages),
+            id=str(decision_id),
+            needs=needs_of(messages, kwargs),
+            tokens=tokens_of(messages) if windows else 0,
+            only=_only(kwargs.get("model"), router),
+        )
+        return cls(
+            router=router,
+            models=models,
+            messages=messages,
+            config=config,
+            kwargs={key: value for key, value in kwargs.items() if key != "model"},
+            request=request,
+            run_id=run_id,
+        )
+
+    def flow(self) -> Asking[Routed]:
+        """The request as steps for a driver."""
+        return self.router.flow(self.request)
+
+    def port(self, child: Callbacks, kind: type[ChatPort] = ChatPort) -> ChatPort:
+        """The pool's models, bound to this call; ``child`` puts their runs below the router's."""
+        return kind(
+            models=self.models,
+            messages=self.messages,
+            config=patch_config(self.config, callbacks=child),  # type: ignore[arg-type]  # a manager
+            kwargs=self.kwargs,
+        )
+
+
+def _only(given: object, router: Router) -> tuple[str, ...] | None:
+    """The arms that ``model=`` pins."""
+    if given is None:
+        return None
+    names = (given,) if isinstance(given, str) else given
+    if isinstance(names, Sequence) and names and all(name in router.pool.names for name in names):
+        return tuple(names)
+    raise ConfigError(
+        f"model={given!r} names no arm: give one of {list(router.pool.names)}, or a list of them"
+    )
