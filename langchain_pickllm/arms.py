@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel, BaseLLM
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.base import RunnableBindingBase
 
 from pickllm.errors import ConfigError, MissingExtra
 from pickllm.types import Arm, Capability
@@ -77,7 +78,8 @@ def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> 
     if timeout_s is not None and arm.timeout_s is None:
         arm = replace(arm, timeout_s=timeout_s)
     if chat is None:
-        return arm
+        can: Mapping[Capability, bool] = {} if hasattr(model, "bind_tools") else {"tools": False}
+        return replace(arm, can={**can, **arm.can})
     profile: Mapping[str, Any] = chat.profile or {}
     arm = replace(
         arm,
@@ -90,8 +92,8 @@ def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> 
 
 
 def chat_model_below(model: Runnable[Any, Any]) -> BaseChatModel | None:
-    """The chat model itself, below whatever has been bound to it."""
-    while isinstance(model, RunnableBinding):
+    """The chat model itself, below whatever has been put around it: arguments, config, retries."""
+    while isinstance(model, RunnableBindingBase):
         model = model.bound
     return model if isinstance(model, BaseChatModel) else None
 

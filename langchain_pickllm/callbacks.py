@@ -48,6 +48,8 @@ class _OpenRun:
     metadata: Mapping[str, Any]
     decision_ids: list[str] = field(default_factory=list)
     runs: set[UUID] = field(default_factory=set)
+    unanswered: set[UUID] = field(default_factory=set)
+    """Runs of routed models that have not ended."""
 
 
 class RewardCallbackHandler(BaseCallbackHandler):
@@ -96,8 +98,9 @@ class RewardCallbackHandler(BaseCallbackHandler):
             self._root_of[run_id] = root
             opened.runs.add(run_id)
             decision_id = (metadata or {}).get(DECISION_ID)
-            if decision_id is not None:
-                opened.decision_ids.append(decision_id)
+            if decision_id is not None and decision_id not in opened.decision_ids:
+                opened.decision_ids.append(decision_id)  # runs inside an arm carry it too
+                opened.unanswered.add(run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Score the run, if it is the outermost one."""
@@ -109,12 +112,16 @@ class RewardCallbackHandler(BaseCallbackHandler):
 
     def _close(self, run_id: UUID, output: Any, error: BaseException | None) -> None:
         with self._lock:
+            root = self._open.get(self._root_of.get(run_id, run_id))
+            if root is not None:
+                root.unanswered.discard(run_id)
             opened = self._open.pop(run_id, None)
             for inner in opened.runs if opened else ():
                 self._root_of.pop(inner, None)
         if opened is None:
             return
-        if error is not None and not isinstance(error, Exception):
+        # LangChain ends the run of a chain whose reader leaves its stream as if all were well
+        if opened.unanswered or not (error is None or isinstance(error, Exception)):
             self.counts["interrupted"] += 1
             return
         finished = FinishedRun(

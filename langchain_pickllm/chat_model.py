@@ -309,9 +309,13 @@ class RoutedChatModel(BaseChatModel):
             *(
                 self.ainvoke(asked, config, stop=stop, **kwargs)
                 for asked, config in zip(messages, configs, strict=True)
-            )
+            ),
+            return_exceptions=True,  # one failure must not leave the others running unwatched
         )
-        return _result(answers, configs)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return _result(cast("list[AIMessage]", answers), configs)
 
     def _chat_model_stream_v3(
         self,
@@ -430,7 +434,7 @@ class RoutedChatModel(BaseChatModel):
         kwargs: Mapping[str, Any],
     ) -> Turn:
         defaults = {
-            "stop": stop or self.stop,
+            "stop": stop or self.stop or None,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }
@@ -439,7 +443,10 @@ class RoutedChatModel(BaseChatModel):
             models=self.models,
             messages=self._convert_input(input).to_messages(),
             config=ensure_config(config),
-            kwargs={**{key: value for key, value in defaults.items() if value}, **kwargs},
+            kwargs={
+                **{key: value for key, value in defaults.items() if value is not None},
+                **kwargs,
+            },
         )
 
     def _take_a_slot(self) -> None:

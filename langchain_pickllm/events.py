@@ -1,8 +1,8 @@
 """Content-block streams (``stream_events(version="v3")``) fed from a generator of protocol events.
 
 Nothing runs before the consumer pulls. The event that finishes the message makes consumers stop
-pulling, so the generator is run to its end right then: what stands behind its last event, closing
-the router's run and booking the decision, is done before the consumer goes on.
+pulling, so the generator is run to its end before they get to see it: what stands behind its last
+event, closing the router's run and booking the decision, is done before the consumer goes on.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from langchain_core.language_models.chat_model_stream import (
 
 __all__ = ["aevent_stream", "event_stream"]
 
+_FINISH = "message-finish"
+
 
 def event_stream(events: Iterator[dict[str, Any]]) -> ChatModelStream:
     """A stream that pulls from ``events``."""
@@ -27,10 +29,10 @@ def event_stream(events: Iterator[dict[str, Any]]) -> ChatModelStream:
             event = next(events, None)
             if event is None:
                 return False
-            stream.dispatch(event)
-            if stream.done:
+            if event["event"] == _FINISH:
                 for _ in events:
                     pass
+            stream.dispatch(event)
         except BaseException as error:  # the consumer meets it in the stream
             stream.fail(error)
             return False
@@ -48,6 +50,9 @@ def aevent_stream(events: AsyncGenerator[dict[str, Any], None]) -> AsyncChatMode
         try:
             async with contextlib.aclosing(events):
                 async for event in events:
+                    if event["event"] == _FINISH:
+                        async for _ in events:
+                            pass
                     stream.dispatch(event)
         except asyncio.CancelledError as error:
             stream.fail(error)

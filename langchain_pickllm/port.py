@@ -5,12 +5,14 @@ so the arm's own run, callbacks, tags, cache, rate limiter and retries work as e
 are counted once, on its own run.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import patch_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
@@ -40,7 +42,7 @@ class ChatPort:
         arm, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
             message = context.run(arm.invoke, list(self.messages), config, **kwargs)
-        return self._reply(call, _checked(call, message))
+        return self._reply(stamped(_checked(call, message), call))
 
     async def acall(self, call: Call) -> Reply:
         """The arm's ``ainvoke``."""
@@ -49,7 +51,7 @@ class ChatPort:
             message = await coro_with_context(
                 arm.ainvoke(list(self.messages), config, **kwargs), context
             )
-        return self._reply(call, _checked(call, message))
+        return self._reply(stamped(_checked(call, message), call))
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The arm's ``stream``; the first chunk carries the decision."""
@@ -83,25 +85,22 @@ class ChatPort:
         """Chunks add up to the whole message."""
         first, *others = (piece.payload for piece in pieces)
         self.whole = first + others if others else first
-        return self._reply(call, self.whole)
+        return self._reply(self.whole)
 
     def _prepared(self, call: Call) -> tuple[Runnable[Any, Any], RunnableConfig, dict[str, Any]]:
         """The arm with the call's tools bound its own way, its config, and the other arguments."""
-        kwargs = dict(self.kwargs)
-        arm = self.models[call.arm]
-        tools, tool_choice = kwargs.pop("tools", None), kwargs.pop("tool_choice", None)
-        if tools:
-            chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
-            arm = arm.bind_tools(tools, **chosen)  # type: ignore[attr-defined]  # eligible arms can
+        arm, kwargs = self.models[call.arm], dict(self.kwargs)
+        if kwargs.get("tools"):
+            arm, kwargs = _with_tools(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
         return arm, config, kwargs
 
-    def _reply(self, call: Call, message: AIMessage) -> Reply:
+    def _reply(self, message: AIMessage) -> Reply:
         return Reply(
             text=message.text,
-            message=message if isinstance(message, AIMessageChunk) else stamped(message, call),
+            message=message,
             usage=usage_of(message, self.messages),
             finish_reason=message.response_metadata.get("finish_reason"),
             called=not came_from_cache(message),
@@ -120,7 +119,7 @@ class EventPort(ChatPort):
             pulled = iter(events)
             while (event := context.run(next, pulled, None)) is not None:
                 yield _event_piece(call, event)
-        self.whole = events.output
+        self.whole = stamped(events.output, call)
 
     async def astream(self, call: Call) -> AsyncIterator[Piece]:
         """The events of the arm's own stream; the last one carries the decision."""
@@ -133,7 +132,7 @@ class EventPort(ChatPort):
         async with events:
             async for event in events:
                 yield _event_piece(call, event)
-            self.whole = await events.output
+            self.whole = stamped(await events.output, call)
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
         """The arm's stream has put the message together already."""
@@ -141,7 +140,26 @@ class EventPort(ChatPort):
             raise ArmRefused(
                 f"arm {call.arm!r} was left before its message was whole", arm=call.arm
             )
-        return self._reply(call, self.whole)
+        return self._reply(self.whole)
+
+
+def _with_tools(
+    arm: Runnable[Any, Any], kwargs: Mapping[str, Any]
+) -> tuple[Runnable[Any, Any], dict[str, Any]]:
+    """The arm with the call's tools bound its own way, and the arguments left for the call.
+
+    They are bound below whatever has been put around the model: ``bind_tools`` of a binding binds
+    them to the bare model and forgets the rest.
+    """
+    if isinstance(arm, RunnableBindingBase):
+        bound, left = _with_tools(arm.bound, kwargs)
+        return arm.model_copy(update={"bound": bound}), left
+    bind_tools = getattr(arm, "bind_tools", None)
+    if bind_tools is None:  # declared able: it reads them from its arguments
+        return arm, dict(kwargs)
+    names = {"tools", "tool_choice", *inspect.signature(bind_tools).parameters}
+    taken = {name: kwargs[name] for name in names & set(kwargs) if kwargs[name] is not None}
+    return bind_tools(**taken), {name: kwargs[name] for name in set(kwargs) - names}
 
 
 async def _next(chunks: AsyncIterator[Any]) -> Any:

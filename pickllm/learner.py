@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from pickllm.ledger import Record
 from pickllm.protocols import Policy, Reward
+from pickllm.rewards import checked_score
 from pickllm.types import Attempt, Experience, Feedback
 
 __all__ = ["Learner", "Lesson"]
@@ -48,6 +49,7 @@ class Learner:
             cost_usd=attempt.cost_usd if self.cost_counts else None,
             latency_s=attempt.latency_s,
         )
+        checked_score(reward, what="reward")
         experience = _experience(record, attempt, score=feedback.value, reward=reward)
         self._learn((record.decision.id, feedback.source), experience)
         return True

@@ -58,6 +58,11 @@ class Ledger:
         """The records, oldest first."""
         return iter(tuple(self._records.values()))
 
+    @property
+    def last(self) -> Record:
+        """The newest record; there must be one."""
+        return self._records[next(reversed(self._records))]
+
     def __contains__(self, decision_id: object) -> bool:
         """Whether that decision is held."""
         return decision_id in self._records

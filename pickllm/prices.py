@@ -34,7 +34,10 @@ def has_price(arm: Arm) -> bool:
 def _from_table(arm: Arm, usage: Usage) -> float | None:
     if arm.model is None or not _in_table(arm.model, arm.provider):
         return None
-    return _table_usd(arm.model, arm.provider, usage)
+    try:
+        return _table_usd(arm.model, arm.provider, usage)
+    except ValueError:  # a provider's odd token count must not take its answer away
+        return None
 
 
 @lru_cache(maxsize=4096)

@@ -139,11 +139,11 @@ class PaperReward:
         return min(max(value, 0.0), 1.0)
 
 
-def checked_score(score: float) -> float:
+def checked_score(score: float, *, what: str = "score") -> float:
     """The score as a float, or `ConfigError` when it is not a number in [0, 1]."""
     if isinstance(score, Real) and 0.0 <= score <= 1.0:
         return float(score)
-    raise ConfigError(f"a score must be a number in [0, 1]; this one is {score!r}")
+    raise ConfigError(f"a {what} must be a number in [0, 1]; this one is {score!r}")
 
 
 def _checked(what: str, value: float) -> float:

@@ -226,6 +226,11 @@ class Router:
         """What the policy has learnt: a value, replaced and never changed."""
         return self._learner.state
 
+    @property
+    def last_decision(self) -> Decision | None:
+        """The newest decision, if one was made."""
+        return self.ledger.last.decision if self.ledger else None
+
     def reset(self) -> None:
         """Start a new session: forget what was learnt. The ledger keeps what was decided."""
         with self._lock:
@@ -260,10 +265,11 @@ class Router:
 
     def _choose(self, situation: Situation, rng: Rng) -> Choice:
         choice = self.policy.decide(self._learner.state, situation, rng)
-        if len(choice.probabilities) != len(situation.arms):
+        given, arms = choice.probabilities, situation.arms
+        if len(given) != len(arms) or not (min(given) >= 0.0 and abs(sum(given) - 1.0) < 1e-6):
             raise ConfigError(
-                f"{self.policy.name} gave {len(choice.probabilities)} probabilities for "
-                f"{len(situation.arms)} arms; a policy gives one for each eligible arm"
+                f"{self.policy.name} gave the probabilities {given} for the arms {arms}; a policy "
+                "gives one for each eligible arm, at least 0, and together 1"
             )
         return choice
 
@@ -284,16 +290,22 @@ class Router:
         heard = feedback.source in record.source_to_feedback
         if heard and not feedback.correction:
             return "repeated"
+        credited = record.outcome is not None and self._learner.credit(record, feedback)
         record.source_to_feedback[feedback.source] = feedback
         if record.outcome is None:
             return "waiting"
-        if not self._learner.credit(record, feedback):
+        if not credited:
             return "no_answer"
         return "corrected" if heard else "counted"
 
     def _credit(self, record: Record, feedback: Feedback) -> None:
         """Feedback that came before the answer had ended."""
-        credited = self._learner.credit(record, feedback)
+        try:
+            credited = self._learner.credit(record, feedback)
+        except Exception as error:  # the answer is there: nothing may take it away
+            self._counts["reward_failures"] += 1
+            logger.warning("the reward failed (%s); feedback goes unlearnt", type(error).__name__)
+            return
         self._counts["feedback_counted" if credited else "feedback_no_answer"] += 1
 
     def _at_fault(self, outcome: Outcome) -> list[Attempt]:
@@ -349,6 +361,8 @@ def _reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
     if reward is not None:
         if weights is not None:
             raise ConfigError("give weights or a reward, not both: a reward has its own weights")
+        if isinstance(reward, type):
+            raise ConfigError(f"reward is the class {reward.__name__}; give an instance of it")
         return reward
     if weights is None or isinstance(weights, Weights):
         return WeightedReward(weights=weights or Weights())
@@ -361,7 +375,10 @@ def _reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
 def _checked_fallback(fallback: Fallback, pool: Pool) -> Fallback:
     if isinstance(fallback, bool):
         return fallback
-    unknown = [arm for arm in fallback if arm not in pool.names]
-    if isinstance(fallback, str) or unknown:
+    if (
+        isinstance(fallback, str)
+        or not isinstance(fallback, Sequence)
+        or not set(fallback) <= set(pool.names)
+    ):
         raise ConfigError(f"fallback must be True, False or names of {list(pool.names)}")
-    return tuple(fallback)
+    return tuple(fallback) or False

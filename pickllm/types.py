@@ -223,6 +223,18 @@ class Outcome:
         """How the last arm asked fared."""
         return self.attempts[-1].status if self.attempts else "error"
 
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost of all attempts; None where one of them is unknown."""
+        costs = [attempt.cost_usd for attempt in self.attempts]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+    @property
+    def latency_s(self) -> float:
+        """Time spent waiting for all attempts, one after another."""
+        return sum(attempt.latency_s for attempt in self.attempts)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Feedback:

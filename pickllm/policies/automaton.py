@@ -90,7 +90,7 @@ class LearningAutomaton:
         keep = 1.0 - self.step * self._above_baseline(state, experience.reward)
         after = {arm: keep * p for arm, p in before.items()}
         others = math.fsum(p for arm, p in after.items() if arm != experience.arm)
-        after[experience.arm] = 1.0 - others
+        after[experience.arm] = max(1.0 - others, 0.0)
         return _with_moments(state, after, experience.reward)
 
     def _above_baseline(self, state: AutomatonState, reward: float) -> float:
@@ -107,9 +107,10 @@ def _restricted(
     if known <= 0.0:
         return (share,) * len(arms)
     new = sum(arm not in arm_to_probability for arm in arms)
-    scale = (1.0 - new * share) / known
-    return tuple(
-        arm_to_probability[arm] * scale if arm in arm_to_probability else share for arm in arms
+    rest = 1.0 - new * share
+    return tuple(  # divided, for a vector that has converged leaves shares too small to invert
+        arm_to_probability[arm] / known * rest if arm in arm_to_probability else share
+        for arm in arms
     )
 
 

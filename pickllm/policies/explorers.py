@@ -16,10 +16,10 @@ __all__ = ["EpsilonGreedy"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpsilonGreedy:
-    """With probability epsilon any arm, else the best; the schedule is ``epsilon * decay ** steps``.
+    """With probability epsilon any arm, else the best; epsilon is ``epsilon * decay ** steps``.
 
-    Equal bests share: no arm wins by its place in the pool. An arm never rewarded counts as a
-    best one: it is tried soon, and yet one whose rewards never come cannot take all the traffic.
+    Equal bests share: no arm wins by its place in the pool. An arm never rewarded counts as a best
+    one: it is tried soon, and yet one whose rewards never come cannot take all the traffic.
     """
 
     epsilon: float = 0.1

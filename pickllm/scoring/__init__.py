@@ -15,6 +15,8 @@ ScorerLike = Scorer | Grade
 
 def scorer_of(given: ScorerLike) -> Scorer:
     """The scorer that ``given`` stands for, or `ConfigError`."""
+    if isinstance(given, type):
+        raise ConfigError(f"scorer is the class {given.__name__}; give an instance of it")
     if hasattr(given, "score"):
         return given
     if callable(given):

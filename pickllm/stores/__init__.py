@@ -22,6 +22,8 @@ _SQLITE = "sqlite:///"
 
 def store_of(given: StoreLike) -> Store:
     """The store that ``given`` stands for, or `ConfigError`."""
+    if isinstance(given, type):
+        raise ConfigError(f"store is the class {given.__name__}; give an instance of it")
     if not isinstance(given, str):
         if not hasattr(given, "put"):
             raise ConfigError(f"store must be a store or an address, not {type(given).__name__}")

@@ -23,6 +23,7 @@ from pickllm.errors import StateConflict
 __all__ = ["decode", "encode"]
 
 FORMAT = 1
+_ARRAY = {"dtype", "shape", "values"}
 S = TypeVar("S")
 
 
@@ -71,13 +72,14 @@ def _shaped(plain: Any, like: Any) -> Any:
             raise ValueError(f"fields {sorted(plain)}, expected {sorted(names)}")
         values = {name: _shaped(plain[name], getattr(like, name)) for name in names}
         return type(like)(**values)  # type: ignore[misc]  # an instance: checked by is_dataclass
-    if isinstance(like, Mapping):
-        sample = next(iter(like.values()), None)
-        return {key: _shaped(item, sample) for key, item in dict(plain).items()}
-    if isinstance(like, tuple):
-        return tuple(plain)
-    if isinstance(like, np.ndarray) or (isinstance(plain, dict) and "dtype" in plain):
+    if isinstance(like, np.ndarray) or (isinstance(plain, dict) and set(plain) == _ARRAY):
         return np.asarray(plain["values"], dtype=plain["dtype"]).reshape(plain["shape"])
-    if like is not None and plain is not None and not isinstance(plain, type(like) | int):
+    if isinstance(like, Mapping) or (like is None and isinstance(plain, dict)):
+        sample = next(iter(like.values()), None) if like else None
+        return {key: _shaped(item, sample) for key, item in dict(plain).items()}
+    if isinstance(like, tuple) or (like is None and isinstance(plain, list)):
+        return tuple(_shaped(item, None) for item in plain)
+    kind = float | int if isinstance(like, float) else type(like)
+    if like is not None and plain is not None and not isinstance(plain, kind):
         raise ValueError(f"{plain!r} where {type(like).__name__} belongs")
     return plain

@@ -30,7 +30,7 @@ def check_policy(policy: Policy[Any], *, arms: tuple[str, ...] = _ARMS) -> None:
         _check_learn_leaves_its_input(policy, state, arms)
         _check_state_survives_bytes(policy, state, arms)
         _check_pool_may_change(policy, state, arms)
-    _check_arms_are_not_preferred_by_order(policy, arms)
+        _check_arms_are_not_preferred_by_order(policy, state, arms)
     assert isinstance(policy.name, str), "a policy has a name"
     assert policy.name, "a policy's name is not empty"
 
@@ -43,18 +43,27 @@ def check_store(make_store: Callable[[], Store]) -> None:
     assert store.put("a", b"2") == 2, "each write is one version more"
     assert store.put("a", b"\x00\xff", expect=2) == 3, "a write over the expected version is made"
     for key, expect in (("a", 2), ("a", 0), ("new", 1)):
-        with pytest.raises(StateConflict):
-            store.put(key, b"lost", expect=expect)
+        assert _refuses(store, key, expect), "a write over another version is a StateConflict"
     entry = store.get("a")
     assert entry is not None, "a key written holds something"
     assert (entry.value, entry.version) == (b"\x00\xff", 3), "a refused write leaves no trace"
     for key in ("b/2", "b/1", "b%", "b_1", "ü/1"):
         store.put(key, b"x")
-    assert list(store.scan("b/")) == ["b/1", "b/2"], "scan takes a prefix literally, and sorts"
+    assert list(store.scan("b/")) == ["b/1", "b/2"], "scan finds what begins with it, and sorts"
+    assert list(store.scan("b_")) == ["b_1"], "scan takes a prefix literally, even an underscore"
+    assert list(store.scan("b%")) == ["b%"], "scan takes a prefix literally, even a per cent sign"
     assert list(store.scan("")) == ["a", "b%", "b/1", "b/2", "b_1", "ü/1"], "'' finds every key"
     store.delete("a")
     store.delete("a")
     assert store.get("a") is None, "a deleted key holds nothing"
+
+
+def _refuses(store: Store, key: str, expect: int) -> bool:
+    try:
+        store.put(key, b"lost", expect=expect)
+    except StateConflict:
+        return True
+    return False
 
 
 def _taught(policy: Policy[Any], arms: tuple[str, ...], rounds: int) -> Any:
@@ -70,7 +79,7 @@ def _decide(policy: Policy[Any], state: Any, arms: tuple[str, ...], *, number: i
 
 
 def _check_probabilities(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
-    for eligible in (arms, arms[:2], arms[1:], arms[-1:]):
+    for eligible in (arms, arms[:2], arms[1:] or arms, arms[-1:]):
         choice = _decide(policy, state, eligible)
         assert len(choice.probabilities) == len(eligible), "one probability for each eligible arm"
         assert min(choice.probabilities) >= 0.0, "no probability is negative"
@@ -103,9 +112,11 @@ def _check_pool_may_change(policy: Policy[Any], state: Any, arms: tuple[str, ...
     _check_probabilities(policy, state, grown)
 
 
-def _check_arms_are_not_preferred_by_order(policy: Policy[Any], arms: tuple[str, ...]) -> None:
-    state = policy.init(arms, 0)
-    if len(set(_decide(policy, state, arms).probabilities)) > 1:
-        return  # it knows of a difference from the start
-    turned = _decide(policy, state, arms[::-1]).probabilities
-    assert turned == _decide(policy, state, arms).probabilities, "order in the pool means nothing"
+def _check_arms_are_not_preferred_by_order(
+    policy: Policy[Any], state: Any, arms: tuple[str, ...]
+) -> None:
+    for learnt, turned in ((state, state), (policy.init(arms, 0), policy.init(arms[::-1], 0))):
+        straight = _decide(policy, learnt, arms).probabilities
+        backwards = _decide(policy, turned, arms[::-1]).probabilities
+        near = pytest.approx(straight, abs=0.05)  # wide: a policy may estimate them from draws
+        assert backwards[::-1] == near, "order in the pool means nothing"

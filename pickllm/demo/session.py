@@ -1,0 +1,155 @@
+"""One session of the demo: a chain over a pool, scored task by task, beside each arm alone.
+
+What runs here is what an application would write: ``prompt | RoutedChatModel | parser``, with a
+`RewardCallbackHandler` that knows the right answers.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable
+
+from langchain_pickllm import FinishedRun, RewardCallbackHandler, RoutedChatModel
+from langchain_pickllm.pool_file import PoolFile
+from pickllm.demo.tasks import INSTRUCTION, Task, grade
+from pickllm.evaluation.table import Matrix, OutcomeTable, Summary
+from pickllm.ledger import Record
+from pickllm.policies import PolicyLike
+from pickllm.rewards import Weights
+from pickllm.router import Router
+
+__all__ = ["LiveSession", "OnTask", "ask_every_arm", "run_session"]
+
+logger = logging.getLogger("pickllm")
+
+OnTask: TypeAlias = Callable[[Router], None]
+"""Told after every task."""
+
+_PROMPT = ChatPromptTemplate.from_messages([("system", INSTRUCTION), ("human", "{prompt}")])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveSession:
+    """What came of a session."""
+
+    model: RoutedChatModel
+    summary: Summary
+    probabilities: Matrix
+    """``[tasks, arms]``"""
+    scores: Matrix
+    """``[tasks]``"""
+    rewards: Matrix
+    """``[tasks]``"""
+    costs_usd: Matrix
+    """``[tasks]``"""
+
+
+def run_session(
+    pool: PoolFile,
+    tasks: Sequence[Task],
+    *,
+    policy: PolicyLike,
+    weights: Weights,
+    seed: int,
+    on_task: OnTask,
+) -> LiveSession:
+    """Route the tasks through a chain; the router learns from the score of each."""
+    model = RoutedChatModel(
+        models=pool.models,
+        arms=pool.arms,
+        policy=policy,
+        weights=weights,
+        seed=seed,
+        max_decisions=len(tasks),
+    )
+    handler = RewardCallbackHandler(model, score=_graded)
+    chain = _chain(model)
+    for task in tasks:
+        chain.invoke(_inputs(task), config={"callbacks": [handler]})
+        on_task(model.router)
+    return _live_session(model)
+
+
+def ask_every_arm(pool: PoolFile, tasks: Sequence[Task], *, on_task: OnTask) -> OutcomeTable:
+    """What each arm alone does on each task: real calls again, with nothing learnt from them."""
+    model = RoutedChatModel(
+        models=pool.models,
+        arms=pool.arms,
+        policy="random",
+        fallback=False,
+        max_decisions=len(tasks) * len(pool.models),
+    )
+    score = np.empty((len(tasks), len(pool.models)))
+    for row, task in enumerate(tasks):
+        for column, arm in enumerate(pool.models):
+            score[row, column] = _score_alone(_chain(model, only=arm), task)
+        on_task(model.router)
+    calls = [_answer(record) for record in model.router.ledger]
+    shape = score.shape
+    return OutcomeTable(
+        arms=tuple(pool.models),
+        score=score,
+        cost_usd=np.array([cost for cost, _ in calls]).reshape(shape),
+        latency_s=np.array([latency for _, latency in calls]).reshape(shape),
+    )
+
+
+def _chain(model: RoutedChatModel, *, only: str | None = None) -> Runnable[dict[str, Any], str]:
+    pinned = model if only is None else model.bind(model=only)
+    return _PROMPT | pinned | StrOutputParser()
+
+
+def _score_alone(chain: Runnable[dict[str, Any], str], task: Task) -> float:
+    """An arm that fails has not answered; the other arms' rows are still worth having."""
+    try:
+        return grade(task, chain.invoke(_inputs(task)))
+    except Exception as error:
+        logger.warning("an arm alone failed on a task: %s", type(error).__name__)
+        return 0.0
+
+
+def _inputs(task: Task) -> dict[str, Any]:
+    return {"prompt": task.prompt, "task": task}
+
+
+def _graded(run: FinishedRun) -> float | None:
+    return None if run.error else grade(run.inputs["task"], run.output)
+
+
+def _live_session(model: RoutedChatModel) -> LiveSession:
+    records = list(model.router.ledger)
+    scores = np.array([record.source_to_feedback["chain"].value for record in records])
+    calls = np.array([_answer(record) for record in records])
+    priced = not np.isnan(calls[:, 0]).any()
+    return LiveSession(
+        model=model,
+        summary=Summary(
+            name="router",
+            accuracy=float(scores.mean()),
+            cost_usd=float(calls[:, 0].sum()),
+            latency_s=float(calls[:, 1].mean()),
+        ),
+        probabilities=np.array([record.decision.probabilities for record in records]),
+        scores=scores,
+        rewards=np.array(
+            [
+                model.router.reward(
+                    score=float(score), cost_usd=float(cost) if priced else None, latency_s=latency
+                )
+                for score, (cost, latency) in zip(scores, calls, strict=True)
+            ]
+        ),
+        costs_usd=calls[:, 0],
+    )
+
+
+def _answer(record: Record) -> tuple[float, float]:
+    """Cost, NaN where unknown, and latency of one decision."""
+    assert record.outcome is not None
+    cost = record.outcome.cost_usd
+    return float("nan") if cost is None else cost, record.outcome.latency_s

@@ -1,0 +1,86 @@
+"""What every arm did on every prompt: the full information that a live router never has.
+
+>>> table = OutcomeTable(
+...     arms=("small", "large"),
+...     score=np.array([[1.0, 1.0], [0.0, 1.0]]),
+...     cost_usd=np.array([[0.001, 0.01], [0.001, 0.01]]),
+...     latency_s=np.array([[0.1, 0.5], [0.1, 0.5]]),
+... )
+>>> table.summary("mine", np.array([0, 1])).accuracy
+1.0
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pickllm.errors import ConfigError
+from pickllm.protocols import Reward
+
+__all__ = ["Matrix", "OutcomeTable", "Summary"]
+
+Matrix: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What a way of choosing came to, over all prompts of a table."""
+
+    name: str
+    accuracy: float
+    """Mean score, in [0, 1]."""
+    cost_usd: float
+    """Sum over all prompts; NaN where an arm's price is unknown."""
+    latency_s: float
+    """Mean over all prompts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeTable:
+    """Outcomes of ``arms`` on prompts, all matrices ``[prompts, arms]``."""
+
+    arms: tuple[str, ...]
+    score: Matrix
+    """Quality in [0, 1]."""
+    cost_usd: Matrix
+    """NaN where unknown."""
+    latency_s: Matrix
+
+    def __post_init__(self) -> None:
+        shape = (len(self.score), len(self.arms))
+        for name in ("score", "cost_usd", "latency_s"):
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ConfigError(f"{name} has shape {found}; [prompts, arms] is {shape}")
+        if not (np.all(self.score >= 0.0) and np.all(self.score <= 1.0)):
+            raise ConfigError("scores must be numbers in [0, 1]")
+
+    def __len__(self) -> int:
+        """How many prompts there are."""
+        return len(self.score)
+
+    def rewards(self, reward: Reward) -> Matrix:
+        """What each arm would have earned on each prompt, ``[prompts, arms]``."""
+        known = not np.isnan(self.cost_usd).any()
+        cells = np.ndindex(self.score.shape)
+        flat = [
+            reward(
+                score=float(self.score[cell]),
+                cost_usd=float(self.cost_usd[cell]) if known else None,
+                latency_s=float(self.latency_s[cell]),
+            )
+            for cell in cells
+        ]
+        return np.array(flat).reshape(self.score.shape)
+
+    def summary(self, name: str, chosen: NDArray[np.intp]) -> Summary:
+        """What came of asking arm ``chosen[i]`` for prompt ``i``."""
+        rows = np.arange(len(self))
+        return Summary(
+            name=name,
+            accuracy=float(self.score[rows, chosen].mean()),
+            cost_usd=float(self.cost_usd[rows, chosen].sum()),
+            latency_s=float(self.latency_s[rows, chosen].mean()),
+        )

@@ -1,0 +1,221 @@
+"""A HuggingFace model in this process: loaded as a `transformers` text-generation pipeline.
+
+    model = LocalModel.load("meta-llama/Llama-2-13b-chat-hf", dtype="bfloat16", device_map="auto")
+    model.generate([{"role": "user", "content": "2 + 2 ="}]).text
+
+What a bare pipeline leaves to its user is done here: the prompt is not part of the answer, tokens
+are counted, a stream stops the model when its reader leaves, an error inside the model surfaces at
+once, and a prompt that does not fit is refused in place of answered with noise.
+"""
+
+import importlib
+import queue
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pickllm.errors import ConfigError, MissingExtra
+
+__all__ = ["Generated", "LocalModel"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generated:
+    """A finished answer, or the part of it that has come."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    finish_reason: str
+    """"stop" where the model or a stop sequence ended it, "length" where the limit did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalModel:
+    """A chat model of `transformers` with its tokenizer."""
+
+    name: str
+    pipeline: Any = field(repr=False)
+    """The `transformers.TextGenerationPipeline`."""
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        dtype: str = "auto",
+        device_map: str | Mapping[str, Any] | None = None,
+        load_in_4bit: bool = False,
+        **model_kwargs: Any,
+    ) -> "LocalModel":
+        """Load a model by its name on the hub, or from a folder.
+
+        Args:
+            model: Such as "meta-llama/Llama-2-13b-chat-hf", or a folder of ``save_pretrained``.
+            dtype: Weights' type, such as "bfloat16"; "auto" is as saved.
+            device_map: Where the layers go, "auto" for all GPUs there are; None is the CPU, or the
+                first GPU.
+            load_in_4bit: Quantise with bitsandbytes, on a GPU.
+            model_kwargs: Anything else for ``from_pretrained``.
+        """
+        transformers = _transformers()
+        if load_in_4bit:
+            four_bits = transformers.BitsAndBytesConfig(load_in_4bit=True)
+            model_kwargs["quantization_config"] = four_bits
+        pipeline = transformers.pipeline(
+            "text-generation",
+            model=str(model),
+            dtype=dtype,
+            device_map=device_map,
+            model_kwargs=model_kwargs,
+        )
+        if pipeline.tokenizer.chat_template is None:
+            raise ConfigError(
+                f"the tokenizer of {model} has no chat template: take a chat model, or set one"
+            )
+        return cls(name=str(model), pipeline=pipeline)
+
+    def count_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Length of the messages in tokens, as the model gets them."""
+        return int(self._encoded(messages)["input_ids"].shape[-1])
+
+    def generate(
+        self, messages: Sequence[Mapping[str, Any]], *, stop: Sequence[str] = (), **settings: Any
+    ) -> Generated:
+        """Answer as a whole. ``settings`` are those of `transformers.GenerationConfig`."""
+        encoded = self._encoded(messages)
+        output = self._run(encoded, stop=stop, **settings)
+        return self._generated(encoded, output, stop)
+
+    def stream(
+        self, messages: Sequence[Mapping[str, Any]], *, stop: Sequence[str] = (), **settings: Any
+    ) -> Generator[str, None, Generated]:
+        """Answer in pieces of text; returns the whole. Closing it stops the model."""
+        encoded = self._encoded(messages)
+        pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+        left = threading.Event()
+        outputs: list[Any] = []
+
+        def work() -> None:
+            try:
+                outputs.append(self._run(encoded, stop=stop, left=left, pieces=pieces, **settings))
+            except BaseException as error:  # handed to the reader
+                pieces.put(error)
+            else:
+                pieces.put(None)
+
+        threading.Thread(target=work, daemon=True, name="pickllm-generate").start()
+        try:
+            yield from _until_stop(_drained(pieces), stop)
+        finally:
+            left.set()
+        return self._generated(encoded, outputs[0], stop)
+
+    def _encoded(self, messages: Sequence[Mapping[str, Any]]) -> Any:
+        encoded = self.pipeline.tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        return encoded.to(self.pipeline.model.device)
+
+    def _run(
+        self,
+        encoded: Any,
+        *,
+        stop: Sequence[str],
+        left: threading.Event | None = None,
+        pieces: "queue.SimpleQueue[Any] | None" = None,
+        **settings: Any,
+    ) -> Any:
+        self._check_length(encoded)
+        if stop:
+            settings.update(stop_strings=list(stop), tokenizer=self.pipeline.tokenizer)
+        if pieces is not None:
+            settings["streamer"] = _streamer(self.pipeline.tokenizer, pieces)
+        if left is not None:
+            settings["stopping_criteria"] = [lambda ids, _scores, **_: _all(ids, left.is_set())]
+        return self.pipeline.model.generate(**encoded, **settings)
+
+    def _check_length(self, encoded: Any) -> None:
+        window = getattr(self.pipeline.model.config, "max_position_embeddings", None)
+        length = int(encoded["input_ids"].shape[-1])
+        if window is not None and length >= window:
+            raise ConfigError(
+                f"the prompt has {length} tokens and the window of {self.name} is {window}: "
+                "shorten it, or route it to a model with a longer one"
+            )
+
+    def _generated(self, encoded: Any, output: Any, stop: Sequence[str]) -> Generated:
+        tokens_in = int(encoded["input_ids"].shape[-1])
+        ids = output[0][tokens_in:].tolist()
+        text = self.pipeline.tokenizer.decode(ids, skip_special_tokens=True)
+        cut = _first_stop(text, stop)
+        ended = cut is not None or (bool(ids) and ids[-1] in self._end_tokens())
+        return Generated(
+            text=text if cut is None else text[:cut],
+            tokens_in=tokens_in,
+            tokens_out=len(ids),
+            finish_reason="stop" if ended else "length",
+        )
+
+    def _end_tokens(self) -> set[int]:
+        ends = self.pipeline.model.generation_config.eos_token_id
+        return set(ends) if isinstance(ends, list) else {ends}
+
+
+def _transformers() -> Any:
+    try:
+        return importlib.import_module("transformers")
+    except ImportError as error:
+        raise MissingExtra("a model in this process", extra="local") from error
+
+
+def _streamer(tokenizer: Any, pieces: "queue.SimpleQueue[Any]") -> Any:
+    from transformers import TextStreamer
+
+    class QueueStreamer(TextStreamer):
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+            if text:
+                pieces.put(text)
+
+    return QueueStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+
+
+def _all(ids: Any, stop: bool) -> Any:
+    """A verdict for each row of the batch, as stopping criteria give it."""
+    import torch
+
+    return torch.full((ids.shape[0],), stop, device=ids.device, dtype=torch.bool)
+
+
+def _drained(pieces: "queue.SimpleQueue[str | BaseException | None]") -> Iterator[str]:
+    while (piece := pieces.get()) is not None:
+        if isinstance(piece, BaseException):
+            raise piece
+        yield piece
+
+
+def _first_stop(text: str, stop: Sequence[str]) -> int | None:
+    found = [text.find(ending) for ending in stop]
+    return min((index for index in found if index >= 0), default=None)
+
+
+def _until_stop(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
+    """The pieces up to a stop sequence; what may become one is held back until that is known."""
+    longest = max((len(ending) for ending in stop), default=1)
+    held = ""
+    for piece in pieces:
+        held += piece
+        cut = _first_stop(held, stop)
+        if cut is not None:
+            held = held[:cut]
+            for _ in pieces:  # the model ends by itself at the stop sequence
+                pass
+            break
+        sure = len(held) - longest + 1
+        if sure > 0:
+            yield held[:sure]
+            held = held[sure:]
+    if held:
+        yield held
