@@ -368,7 +368,9 @@ class RoutedChatModel(BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The same router with tools; each arm formats them its own way when it is asked."""
         chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **chosen, **kwargs)
+        strict = kwargs.get("strict")  # no arm adds it to a tool that is formatted already
+        formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        return self.bind(tools=formatted, **chosen, **kwargs)
 
     # What LangChain asks about a model
 

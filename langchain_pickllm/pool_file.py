@@ -114,10 +114,13 @@ def _arm(table: Mapping[str, Any]) -> Arm:
 
 
 def _key(table: Mapping[str, Any]) -> Any:
-    """The key from the environment; None leaves it to the client's own variable."""
+    """The key from the environment; None leaves it to the client's own variable.
+
+    A server of the user's own gets no key that is not named for it.
+    """
     variable = table.get("api_key_env")
     if variable is None:
-        return None
+        return "none" if "base_url" in table else None
     if variable not in os.environ:
         raise ConfigError(f"the environment has no {variable}, which the pool file names as a key")
     return os.environ[variable]

@@ -168,9 +168,10 @@ async def _next(chunks: AsyncIterator[Any]) -> Any:
 
 def _checked(call: Call, message: object) -> AIMessage:
     if not isinstance(message, AIMessage):
+        kind = "str" if isinstance(message, str) else type(message).__name__
         raise ArmRefused(
-            f"arm {call.arm!r} returned {type(message).__name__}, not an AIMessage: give chat "
-            "models, without output parsers behind them",
+            f"arm {call.arm!r} returned {kind}, not an AIMessage: give chat models, without "
+            "output parsers behind them",
             arm=call.arm,
         )
     return message

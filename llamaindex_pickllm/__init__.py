@@ -1,4 +1,4 @@
-"""PickLLM for LlamaIndex. `RoutedLLM`, the twin of `langchain_pickllm.RoutedChatModel`, is to come."""
+"""PickLLM for LlamaIndex: the place of `RoutedLLM`, which is not written yet."""
 
 from pickllm import __version__
 

@@ -246,7 +246,8 @@ def _show(showing: _Showing) -> Generator[Any, None, Reply]:
 
 
 async def _ashow(showing: _Showing) -> AsyncGenerator[Any, None]:
-    pieces = showing.port.astream(showing.call)
+    with showing.waiting():
+        pieces = showing.port.astream(showing.call)
     try:
         while True:
             with showing.waiting():

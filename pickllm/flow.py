@@ -10,10 +10,11 @@ streamed. An arm's failure is thrown in as an `ArmError`, cancellation and a con
 `Interrupted`; these two are all that can go wrong with a call.
 """
 
+import contextlib
 from typing import Protocol
 
 from pickllm.attempts import failed, interrupted, succeeded
-from pickllm.errors import ArmError, Interrupted
+from pickllm.errors import ArmError, Interrupted, UnknownDecision
 from pickllm.pool import Pool
 from pickllm.protocols import Asking
 from pickllm.types import Attempt, Call, Decision, Outcome, Reply, Request, Routed
@@ -49,7 +50,8 @@ def answer(desk: Desk, request: Request) -> Asking[Routed]:
         reply = yield from _ask_until_answered(desk, decision, attempts)
     finally:
         outcome = Outcome(decision_id=decision.id, attempts=tuple(attempts))
-        desk.settle(outcome)
+        with contextlib.suppress(UnknownDecision):  # let go meanwhile: the answer counts more
+            desk.settle(outcome)
     score = yield from desk.judge(request, decision, reply)
     return Routed(request=request, decision=decision, reply=reply, outcome=outcome, score=score)
 

@@ -32,7 +32,7 @@ class Generated:
     """"stop" where the model or a stop sequence ended it, "length" where the limit did."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LocalModel:
     """A chat model of `transformers` with its tokenizer."""
 

@@ -16,7 +16,7 @@ from pickllm.errors import ConfigError, NoEligibleArm
 from pickllm.prices import has_price
 from pickllm.types import Arm, Request
 
-__all__ = ["Arm", "Pool", "Request"]
+__all__ = ["Pool"]
 
 _NUMBERS = ("usd_per_mtok_in", "usd_per_mtok_out", "usd_per_hour", "context_tokens", "timeout_s")
 

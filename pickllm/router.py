@@ -278,7 +278,11 @@ class Router:
             if self.ledger.add(decision):
                 self._learner.seal(self.ledger)
             self._counts["decisions"] += 1
-            silent = self._counts["decisions"] == _SILENCE and not self._counts["feedback_counted"]
+            silent = (
+                self._counts["decisions"] == _SILENCE
+                and not self._counts["feedback_counted"]
+                and self.state is not None  # a policy that could learn
+            )
         if silent:
             logger.warning(
                 "%d decisions and no feedback: nothing is learnt. Give the router a scorer, call "
@@ -309,10 +313,11 @@ class Router:
         self._counts["feedback_counted" if credited else "feedback_no_answer"] += 1
 
     def _at_fault(self, outcome: Outcome) -> list[Attempt]:
-        """Arms to blame for failing. Where all failed, the request may well be the reason."""
+        """Arms to blame for failing. Where no arm answered, the request may be the reason."""
         failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
         comparable = self.fallback is not False and len(self.pool) > 1
-        return [] if comparable and outcome.status == "error" else failed
+        answered = outcome.status in ("ok", "abandoned")
+        return failed if answered or not comparable else []
 
     def _count_outcome(self, outcome: Outcome) -> None:
         self._counts[f"outcome_{outcome.status}"] += 1

@@ -18,6 +18,7 @@ from pickllm.errors import ConfigError
 __all__ = ["HC3_SUBSETS", "HC3Row", "read_hc3"]
 
 HC3_SUBSETS = ("reddit_eli5", "open_qa", "wiki_csai", "medicine", "finance")
+"""Where a question comes from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,12 +64,18 @@ def _row(line: str, file: Path, number: int) -> HC3Row:
         fields = json.loads(line)
         return HC3Row(
             question=_text(fields["question"]),
-            human_answers=tuple(_text(answer) for answer in fields["human_answers"]),
-            chatgpt_answers=tuple(_text(answer) for answer in fields["chatgpt_answers"]),
+            human_answers=_texts(fields["human_answers"]),
+            chatgpt_answers=_texts(fields["chatgpt_answers"]),
             source=fields.get("source") or file.stem,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file}, line {number} is no HC3 row: {error!r}") from error
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r} is no list")
+    return tuple(_text(value) for value in values)
 
 
 def _text(value: object) -> str:

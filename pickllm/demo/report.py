@@ -28,7 +28,7 @@ class Report:
 
     def line(self, words: str) -> None:
         """A sentence."""
-        self.console.print(words, highlight=False, markup=False)
+        self.console.print(words, highlight=False, markup=False, soft_wrap=True)
         self.page.text(words)
 
     def summaries(self, title: str, summaries: Sequence[Summary]) -> None:
@@ -47,13 +47,13 @@ class Report:
     def listing(self, title: str, words: str) -> None:
         """Text as it stands."""
         self.console.print(f"\n[bold]{title}[/bold]")
-        self.console.print(words, highlight=False, markup=False)
+        self.console.print(words, highlight=False, markup=False, soft_wrap=True)
         self.page.heading(title)
         self.page.listing(words)
 
     def figure(self, title: str, path: Path) -> None:
         """A PNG: on the page as a picture, in the terminal as its path."""
-        self.console.print(f"{title}: {path}", highlight=False, markup=False)
+        self.console.print(f"{title}: {path}", highlight=False, markup=False, soft_wrap=True)
         self.page.heading(title)
         self.page.picture(path, title)
 

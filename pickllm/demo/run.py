@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from langchain_pickllm.pool_file import load_pool
+from pickllm.demo.models import no_bars
 from pickllm.demo.pool import demo_pool
 from pickllm.demo.report import Report
 from pickllm.demo.session import LiveSession, ask_every_arm, run_session
@@ -75,7 +76,7 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
         _tell_weights(settings, report, table)
     written = settings.out / "report.html"
     report.page.write(written)
-    console.print(f"\nAll of this on one page: [bold]{written}[/bold]")
+    console.print(f"\nAll of this on one page: {written}", style="bold", soft_wrap=True)
     return written
 
 
@@ -88,7 +89,8 @@ def _pool_path(settings: DemoSettings, console: Console) -> AbstractContextManag
 def _run(
     settings: DemoSettings, report: Report, path: Path
 ) -> tuple[LiveSession, OutcomeTable | None]:
-    pool = load_pool(path)
+    with no_bars():
+        pool = load_pool(path)
     tasks = make_tasks(settings.prompts, settings.seed)
     with report.progress("routing", len(tasks), live=True) as on_task:
         session = run_session(

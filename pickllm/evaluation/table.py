@@ -22,6 +22,7 @@ from pickllm.protocols import Reward
 __all__ = ["Matrix", "OutcomeTable", "Summary"]
 
 Matrix: TypeAlias = NDArray[np.float64]
+"""Of two axes, each array says which."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,6 @@ def epsilon_greedy(
     Sutton and Barto, Reinforcement Learning (2018), section 2.4.
     """
     return ValuePolicy(
-        title="mean_reward",
         estimator=RunningMean(),
         explorer=EpsilonGreedy(epsilon=epsilon, decay=decay, least=least),
     )

@@ -3,7 +3,7 @@
 >>> from pickllm.estimators import RunningMean
 >>> from pickllm.policies.explorers import EpsilonGreedy
 >>> ValuePolicy(estimator=RunningMean(), explorer=EpsilonGreedy(epsilon=0.2)).name
-'value(epsilon_greedy(epsilon=0.2, decay=1.0, least=0.0), running_mean(step=None, initial=None))'
+'epsilon_greedy(epsilon=0.2, decay=1.0, least=0.0) over running_mean(step=None, initial=None)'
 """
 
 from collections.abc import Sequence
@@ -33,13 +33,14 @@ class ValuePolicy(Generic[S]):
 
     estimator: Estimator[S]
     explorer: Explorer
-    title: str = "value"
-    """The published name, for recipes."""
+    title: str = ""
+    """The published name of the two together, where it has one."""
 
     @property
     def name(self) -> str:
         """Name and settings in one line."""
-        return f"{self.title}({self.explorer.name}, {self.estimator.name})"
+        parts = f"{self.explorer.name} over {self.estimator.name}"
+        return f"{self.title}: {parts}" if self.title else parts
 
     def init(self, arms: Sequence[str], dim: int) -> ValueState[S]:
         """The estimator's own start."""

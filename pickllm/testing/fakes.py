@@ -89,7 +89,12 @@ def situation(*arms: str, text: str = "2 + 2 =") -> Situation:
     return Situation(arms=arms, request=Request(text=text))
 
 
-def decision(arm: str = "a", *, arms: Sequence[str] = (), id: str = "") -> Decision:  # noqa: A002
+def decision(
+    arm: str = "a",
+    *,
+    arms: Sequence[str] = (),
+    id: str = "",  # noqa: A002  # as in Decision
+) -> Decision:
     """A decision for ``arm``, uniform over ``arms``."""
     eligible = tuple(arms) or (arm,)
     return Decision(
