@@ -1,0 +1,52 @@
+"""Every policy that ships keeps every promise of the protocol."""
+
+from typing import Any
+
+import pytest
+
+from pickllm import Fixed, FunctionPolicy, LearningAutomaton, epsilon_greedy, q_learning
+from pickllm.policies import POLICIES
+from pickllm.protocols import Policy
+from pickllm.testing import check_policy
+from pickllm.types import Situation
+
+
+def weights_by_name(situation: Situation) -> dict[str, float]:
+    """Weights that depend on the arms' names, not on their order."""
+    return {arm: float(len(arm)) for arm in situation.arms}
+
+
+VARIANTS: dict[str, Policy[Any]] = {
+    **{name: make() for name, make in POLICIES.items()},
+    "automaton with a floor": LearningAutomaton(floor=0.1),
+    "automaton with a baseline": LearningAutomaton(baseline=0.5),
+    "automaton with a running baseline": LearningAutomaton(baseline="running"),
+    "automaton with a big step": LearningAutomaton(step=0.999),
+    "automaton with everything": LearningAutomaton(step=0.9, floor=0.2, baseline="running"),
+    "greedy": epsilon_greedy(epsilon=0.0),
+    "all exploration": epsilon_greedy(epsilon=1.0),
+    "q_learning with a decaying epsilon": q_learning(epsilon=1.0, decay=0.9, least=0.05),
+    "q_learning from zero": q_learning(initial=0.0, alpha=1.0),
+    "fixed": Fixed(arm="large"),
+    "fixed on an arm that is not there": Fixed(arm="gone"),
+    "function that names an arm": FunctionPolicy(function=lambda s: max(s.arms, key=len)),
+    "function that weighs": FunctionPolicy(function=weights_by_name),
+}
+
+
+@pytest.mark.parametrize("policy", VARIANTS.values(), ids=VARIANTS.keys())
+def test_policy_keeps_its_promises(policy: Policy[Any]) -> None:
+    """A policy of ours passes the suite that a user's own policy is asked to pass."""
+    check_policy(policy)
+
+
+@pytest.mark.parametrize("policy", VARIANTS.values(), ids=VARIANTS.keys())
+def test_policy_manages_with_a_single_arm(policy: Policy[Any]) -> None:
+    """A pool of one arm is a pool."""
+    check_policy(policy, arms=("only",))
+
+
+def test_names_tell_policies_of_other_settings_apart() -> None:
+    """Stored state belongs to a policy and its settings, so no two share a name."""
+    names = [policy.name for policy in VARIANTS.values()]
+    assert sorted(set(names)) == sorted(names)

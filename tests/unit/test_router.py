@@ -1,0 +1,302 @@
+"""The router: what it refuses, what it books, and what it tells of itself."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pickllm import (
+    Arm,
+    ConfigError,
+    Fixed,
+    FunctionPolicy,
+    LearningAutomaton,
+    NoEligibleArm,
+    PaperReward,
+    Pool,
+    Request,
+    Router,
+    UnknownDecision,
+    WeightedReward,
+    Weights,
+)
+from pickllm.policies import POLICIES
+from pickllm.protocols import Policy
+from pickllm.rng import Rng
+from pickllm.stores import MemoryStore
+from pickllm.types import Choice, Situation
+from tests.unit.doubles import answered, mistyped, priced, settled
+
+ARMS = priced("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"arms": []}, "the pool is empty"),
+        ({"arms": {}}, "the pool is empty"),
+        ({"arms": ["gpt-4o"]}, "'gpt-4o' is str; it must be an Arm"),
+        ({"policy": "thompson"}, "no policy is called 'thompson'"),
+        ({"policy": LearningAutomaton}, "policy is the class LearningAutomaton"),
+        ({"policy": 0.1}, "it is float"),
+        ({"store": "redis://x"}, "no store at 'redis://x'"),
+        ({"store": MemoryStore}, "store is the class MemoryStore"),
+        ({"store": 3}, "not int"),
+        ({"scorer": 1.0}, "scorer must be a scorer or a function"),
+        ({"weights": {"quality": 0.0}}, "all weights are zero"),
+        ({"weights": {}}, "all weights are zero"),
+        ({"weights": {"quality": 1.0, "speed": 1.0}}, r"no weight is called \['speed'\]"),
+        ({"weights": {"quality": 1.0, "cost": -0.1}}, "the weight of cost is -0.1"),
+        ({"weights": {"quality": math.nan}}, "the weight of quality is nan"),
+        ({"weights": Weights(), "reward": PaperReward()}, "weights or a reward, not both"),
+        ({"reward": PaperReward}, "reward is the class PaperReward; give an instance"),
+        ({"fallback": ["gone"]}, r"names of \['a', 'b'\]"),
+        ({"fallback": ("a", "gone")}, r"names of \['a', 'b'\]"),
+        ({"fallback": "a"}, r"names of \['a', 'b'\]"),
+        ({"fallback": None}, r"fallback must be True, False or names of"),
+        ({"max_decisions": 0}, "max_decisions is 0"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], told: str) -> None:
+    """A setting that cannot work is found when the router is built, and says what would."""
+    with pytest.raises(ConfigError, match=told):
+        Router(**{"arms": ARMS, **settings})
+
+
+def test_arms_come_as_a_list_by_name_or_as_a_pool() -> None:
+    """All three make the same pool, and a generator does as well."""
+    pool = Pool([Arm(name="a"), Arm(name="b")])
+    for arms in (pool, [Arm(name="a"), Arm(name="b")], {"a": Arm(), "b": Arm()}):
+        assert ("a", "b") == Router(arms=arms).pool.names
+    assert ("a", "b") == Router(arms=(Arm(name=name) for name in "ab")).pool.names
+    assert pool is Router(arms=pool).pool
+
+
+def test_weights_by_name_leave_the_rest_at_zero() -> None:
+    """A mapping says all: what it leaves out does not matter."""
+    router = Router(arms=ARMS, weights={"quality": 0.7, "cost": 0.3})
+    assert WeightedReward(weights=Weights(quality=0.7, cost=0.3, latency=0.0)) == router.reward
+    assert WeightedReward() == Router(arms=ARMS).reward
+    assert PaperReward() == Router(arms=ARMS, reward=PaperReward()).reward
+
+
+def test_decision_is_booked_as_it_was_drawn() -> None:
+    """A decision carries arms, probabilities, values, reasons, policy, session and time."""
+    arms = [*priced("a", "b"), Arm(name="short", context_tokens=5)]
+    router = Router(arms=arms, policy=LearningAutomaton(), seed=3, clock=lambda: 1234.5)
+    request = Request(text="2 + 2 =", id="r1", tokens=9, session="s", tenant="t")
+    decision = router.decide(request)
+    assert ("r1", 1234.5, ("a", "b"), (0.5, 0.5), (0.5, 0.5), "s", "t") == (
+        decision.id,
+        decision.time_s,
+        decision.arms,
+        decision.probabilities,
+        decision.values,
+        decision.session,
+        decision.tenant,
+    )
+    assert {"short": "prompt of about 9 tokens, window of 5"} == decision.ineligible
+    assert LearningAutomaton().name == decision.policy
+    assert decision.probability(decision.arm) == decision.propensity
+    assert 0.0 == decision.probability("short")
+    assert router.knows("r1")
+    assert not router.knows("r2")
+
+
+def test_request_that_nobody_may_answer_is_not_booked() -> None:
+    """Without an eligible arm there is no decision."""
+    router = Router(arms=ARMS)
+    with pytest.raises(NoEligibleArm, match="a: not among the arms asked for"):
+        router.decide(Request(text="", only=("gone",)))
+    assert 0 == len(router.ledger)
+    assert {} == router.stats()
+
+
+def test_two_requests_may_not_share_an_id() -> None:
+    """The second request with an id is refused, and the first stays booked."""
+    router = Router(arms=ARMS)
+    router.decide(Request(text="", id="r1"))
+    with pytest.raises(ConfigError, match="'r1' is taken"):
+        router.decide(Request(text="", id="r1"))
+    assert 1 == router.stats()["decisions"]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_same_seed_makes_the_same_session(name: str) -> None:
+    """Two routers with one seed draw and learn the same, with another seed not."""
+
+    def session(seed: int) -> tuple[list[str], Any]:
+        router = Router(arms=priced("a", "b", "c"), policy=name, seed=seed)
+        drawn = []
+        for number in range(40):
+            decision = settled(router)
+            drawn.append(decision.arm)
+            router.feedback(decision.id, (number % 5) / 4)
+        return drawn, router.state
+
+    assert session(1) == session(1)
+    assert session(1)[0] != session(2)[0]
+
+
+def test_routers_without_a_seed_draw_their_own() -> None:
+    """A seed nobody gave is drawn, and can be read to repeat the session."""
+    router = Router(arms=ARMS)
+    assert router.seed != Router(arms=ARMS).seed
+    again = Router(arms=ARMS, seed=router.seed)
+    assert [settled(router).arm for _ in range(20)] == [settled(again).arm for _ in range(20)]
+
+
+def test_outcome_is_booked_once() -> None:
+    """A second outcome of one decision is refused, and one of an unknown decision too."""
+    router = Router(arms=ARMS)
+    decision = settled(router)
+    with pytest.raises(ConfigError, match="has an outcome already"):
+        router.settle(answered(decision))
+    with pytest.raises(UnknownDecision, match="no decision 'gone' here"):
+        router.settle(answered(replace(decision, id="gone")))
+
+
+def test_stats_count_what_happened() -> None:
+    """Decisions, outcomes and feedback by verdict, unknown decisions."""
+    router = Router(arms=ARMS)
+    one, two = settled(router), router.decide(Request(text=""))
+    for decision_id, value in ((one.id, 1.0), (one.id, 0.0), (two.id, 1.0)):
+        router.feedback(decision_id, value)
+    router.feedback(one.id, 0.5, correction=True)
+    for ask in (router.explain, lambda name: router.feedback(name, 1.0)):
+        with pytest.raises(UnknownDecision):
+            ask("gone")
+    assert {
+        "decisions": 2,
+        "outcome_ok": 1,
+        "feedback_counted": 1,
+        "feedback_repeated": 1,
+        "feedback_waiting": 1,
+        "feedback_corrected": 1,
+        "unknown_decisions": 2,
+    } == {name: count for name, count in router.stats().items() if count}
+
+
+def test_stats_are_a_copy() -> None:
+    """What a caller does to the counts stays with the caller."""
+    router = Router(arms=ARMS)
+    router.stats()["decisions"] = 99
+    assert {} == router.stats()
+
+
+def test_silence_is_told_once_after_a_hundred_decisions(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred decisions and no feedback: one warning that says what to do."""
+    router = Router(arms=ARMS)
+    for _ in range(99):
+        settled(router)
+    assert [] == caplog.messages
+    for _ in range(150):
+        settled(router)
+    assert 1 == len(caplog.messages)
+    assert caplog.messages[0].startswith("100 decisions and no feedback: nothing is learnt.")
+
+
+def test_one_judgement_breaks_the_silence(caplog: pytest.LogCaptureFixture) -> None:
+    """A router that has heard something does not complain."""
+    router = Router(arms=ARMS)
+    router.feedback(settled(router).id, 0.0)
+    for _ in range(150):
+        settled(router)
+    assert [] == caplog.messages
+
+
+def test_unpriced_arm_keeps_cost_out_of_all_rewards(caplog: pytest.LogCaptureFixture) -> None:
+    """Costs of some arms alone cannot be compared: one warning, and cost counts for none."""
+    weights = {"quality": 0.5, "cost": 0.5}
+    router = Router(arms=[*ARMS, Arm(name="dark"), Arm(name="grey")], weights=weights, seed=1)
+    assert 1 == len(caplog.messages)
+    assert "no price is known for 'dark', 'grey', so cost stays out" in caplog.messages[0]
+    decision = router.decide(Request(text="", only=("a",)))
+    router.settle(answered(decision, cost_usd=1.0))
+    router.feedback(decision.id, 0.75)
+    assert {"a": 0.75} == pytest.approx(router.state.estimates.arm_to_mean)
+
+
+def test_priced_arms_are_weighed_by_cost(caplog: pytest.LogCaptureFixture) -> None:
+    """With every price known, the cost is in the reward and there is no warning."""
+    router = Router(arms=ARMS, weights={"quality": 0.5, "cost": 0.5}, seed=1)
+    decision = router.decide(Request(text=""))
+    router.settle(answered(decision, cost_usd=1.0))
+    router.feedback(decision.id, 0.75)
+    assert {decision.arm: 0.375} == pytest.approx(router.state.estimates.arm_to_mean)
+    assert [] == caplog.messages
+
+
+def test_unpriced_arm_is_no_matter_where_cost_has_no_weight(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever does not weigh cost is not told of prices."""
+    Router(arms=[Arm(name="dark")], weights={"quality": 1.0})
+    assert [] == caplog.messages
+
+
+def test_reset_starts_a_new_session() -> None:
+    """What was learnt is forgotten; what was decided can still be explained."""
+    router = Router(arms=ARMS, policy="learning_automaton")
+    decision = settled(router)
+    router.feedback(decision.id, 1.0)
+    router.reset()
+    assert {"a": 0.5, "b": 0.5} == router.state.arm_to_probability
+    assert "scored 1.00 by 'user'" in str(router.explain(decision.id))
+
+
+def test_convergence_looks_at_the_decisions_held() -> None:
+    """A router on one arm converges as soon as patience allows."""
+    router = Router(arms=ARMS, policy=Fixed(arm="b"))
+    for _ in range(5):
+        settled(router)
+    assert router.convergence(patience=5).converged
+    assert not router.convergence(patience=6).converged
+    assert ("b", 0, 1.0, 5) == (
+        router.convergence(patience=5).arm,
+        router.convergence(patience=5).since,
+        router.convergence(patience=5).probability,
+        router.convergence(patience=5).decisions,
+    )
+
+
+def test_automaton_session_converges() -> None:
+    """A session that rewards one arm only comes to rest on it."""
+    router = Router(arms=ARMS, policy=LearningAutomaton(step=0.3), seed=4)
+    for _ in range(200):
+        decision = settled(router)
+        router.feedback(decision.id, float(decision.arm == "a"))
+    assert "a" == router.convergence().arm
+    assert router.convergence().converged
+
+
+def test_function_chooses() -> None:
+    """A function given as the policy decides, and is named in the decision."""
+    router = Router(arms=ARMS, policy=lambda situation: situation.arms[-1])
+    assert "b" == router.decide(Request(text="")).arm
+    assert isinstance(router.policy, FunctionPolicy)
+
+
+def test_function_that_names_no_arm_is_told() -> None:
+    """A function's mistake surfaces with what it returned, and books nothing."""
+    router = Router(arms=ARMS, policy=lambda _: "gone")
+    with pytest.raises(ConfigError, match="it returned 'gone'"):
+        router.decide(Request(text=""))
+    assert 0 == len(router.ledger)
+
+
+@pytest.mark.parametrize(
+    "probabilities", [(1.0,), (0.5, 0.25, 0.25), (1.0, 1.0), (0.0, 0.0), (1.5, -0.5), (math.nan, 1)]
+)
+def test_policy_that_breaks_its_promise_is_told(probabilities: tuple[float, ...]) -> None:
+    """Probabilities of another length, or that are none, surface before anything is drawn."""
+
+    class Broken(FunctionPolicy):
+        def decide(self, state: None, situation: Situation, rng: Rng) -> Choice:
+            return Choice(probabilities=probabilities)
+
+    policy: Policy[None] = Broken(function=mistyped(None))
+    with pytest.raises(ConfigError, match="one for each eligible arm"):
+        Router(arms=ARMS, policy=policy).decide(Request(text=""))
