@@ -31,9 +31,14 @@ def failed(arm: Arm, error: ArmError) -> Attempt:
 
 def interrupted(arm: Arm, stop: Interrupted) -> Attempt:
     """An arm that was stopped; what it had said until then is paid for."""
-    if stop.so_far is None:
-        return Attempt(arm=arm.name, status=stop.status, latency_s=0.0)
-    return _with_reply(arm, stop.so_far, stop.status)
+    if stop.so_far is not None:
+        return _with_reply(arm, stop.so_far, stop.status)
+    return Attempt(
+        arm=arm.name,
+        status=stop.status,
+        latency_s=stop.waited_s,
+        cost_usd=cost_usd(arm, None, stop.waited_s),
+    )
 
 
 def _with_reply(arm: Arm, reply: Reply, status: Status) -> Attempt:

@@ -40,7 +40,9 @@ def run(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter) -> T:
     with journey.interruptible():
         while (step := journey.step) is not None:
             try:
-                value = step.run() if isinstance(step, Work) else _call(step, port, clock)
+                value = (
+                    step.run() if isinstance(step, Work) else _call(journey.asks(step, port, clock))
+                )
             except Exception as error:
                 journey.fail(error)
             else:
@@ -57,7 +59,7 @@ async def arun(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter)
                 value = await (
                     asyncio.to_thread(step.run)
                     if isinstance(step, Work)
-                    else _acall(step, port, clock)
+                    else _acall(journey.asks(step, port, clock))
                 )
             except Exception as error:
                 journey.fail(error)
@@ -77,8 +79,7 @@ def stream(
                 if isinstance(step, Work):
                     value = step.run()
                 else:
-                    journey.showing = _Showing(step, port, clock)
-                    value = yield from _show(journey.showing)
+                    value = yield from _show(journey.asks(step, port, clock))
             except Exception as error:
                 journey.fail(error)
             else:
@@ -97,11 +98,11 @@ async def astream(
                 if isinstance(step, Work):
                     value = await asyncio.to_thread(step.run)
                 else:
-                    showing = journey.showing = _Showing(step, port, clock)
-                    async with contextlib.aclosing(_ashow(showing)) as payloads:
+                    question = journey.asks(step, port, clock)
+                    async with contextlib.aclosing(_ashow(question)) as payloads:
                         async for payload in payloads:
                             yield payload
-                    value = showing.reply()
+                    value = question.reply()
             except Exception as error:
                 journey.fail(error)
             else:
@@ -115,20 +116,25 @@ class _Journey(Generic[T]):
     flow: Asking[T]
     step: Step | None = None
     result: T | None = None
-    showing: "_Showing | None" = None
-    """The streamed answer under way, if one is."""
+    question: "_Question | None" = None
+    """The call under way, if one is."""
 
     def __post_init__(self) -> None:
         self._advance(lambda: next(self.flow))
 
+    def asks(self, call: Call, port: Port, clock: Clock) -> "_Question":
+        """A call is under way from now on."""
+        self.question = _Question(call, port, clock)
+        return self.question
+
     def answer(self, value: object) -> None:
         """Give the flow what it asked for."""
-        self.showing = None
+        self.question = None
         self._advance(lambda: self.flow.send(value))
 
     def fail(self, error: BaseException) -> None:
         """Tell the flow that what it asked for went wrong."""
-        self.showing = None
+        self.question = None
         self._advance(lambda: self.flow.throw(error))
 
     @contextlib.contextmanager
@@ -139,10 +145,11 @@ class _Journey(Generic[T]):
         except Exception:
             raise
         except BaseException as stop:
-            so_far = self.showing.so_far() if self.showing else None
-            left = isinstance(stop, GeneratorExit)
+            status: Any = "abandoned" if isinstance(stop, GeneratorExit) else "cancelled"
+            so_far = self.question.so_far() if self.question else None
+            waited_s = self.question.waited_s if self.question else 0.0
             with contextlib.suppress(Interrupted):
-                self.fail(Interrupted("abandoned" if left else "cancelled", so_far=so_far))
+                self.fail(Interrupted(status, so_far=so_far, waited_s=waited_s))
             raise
 
     def _advance(self, move: Callable[[], Step]) -> None:
@@ -152,31 +159,26 @@ class _Journey(Generic[T]):
             self.step, self.result = None, stop.value
 
 
-def _call(call: Call, port: Port, clock: Clock) -> Reply:
-    began = clock()
-    try:
+def _call(question: "_Question") -> Reply:
+    call, port = question.call, question.port
+    with question.waiting():
         if call.timeout_s is None:
             reply = port.call(call)
         else:
             reply = _first_from_thread(lambda: iter([port.call(call)]), call)
-    except Exception as error:
-        raise _failure(error, call, latency_s=clock() - began)  # noqa: B904  # sets its cause itself
-    return replace(reply, latency_s=clock() - began)
+    return replace(reply, latency_s=question.waited_s)
 
 
-async def _acall(call: Call, port: Port, clock: Clock) -> Reply:
-    began = clock()
-    try:
-        async with _limit(call):
-            reply = await port.acall(call)
-    except Exception as error:
-        raise _failure(error, call, latency_s=clock() - began)  # noqa: B904  # sets its cause itself
-    return replace(reply, latency_s=clock() - began)
+async def _acall(question: "_Question") -> Reply:
+    with question.waiting():
+        async with _limit(question.call):
+            reply = await question.port.acall(question.call)
+    return replace(reply, latency_s=question.waited_s)
 
 
 @dataclass(slots=True)
-class _Showing:
-    """A streamed answer: what has come, what has been shown, how long we waited for it."""
+class _Question:
+    """A call under way: how long we have waited, what has come of a stream, what was shown."""
 
     call: Call
     port: Port
@@ -196,8 +198,10 @@ class _Showing:
         began = self.clock()
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             self.waited_s += self.clock() - began
+            if not isinstance(error, Exception):
+                raise
             raise _failure(  # noqa: B904  # sets its cause itself
                 error, self.call, latency_s=self.waited_s, shown=self.shown
             )
@@ -233,33 +237,38 @@ class _Showing:
             return None
 
 
-def _show(showing: _Showing) -> Generator[Any, None, Reply]:
-    with contextlib.closing(_pieces(showing.call, showing.port)) as pieces:
+def _show(question: _Question) -> Generator[Any, None, Reply]:
+    pieces = _pieces(question.call, question.port)
+    try:
         while True:
-            with showing.waiting():
+            with question.waiting():
                 piece = next(pieces, None)
             if piece is None:
                 break
-            yield from showing.release(piece)
-    yield from showing.rest()
-    return showing.reply()
+            yield from question.release(piece)
+    finally:
+        with contextlib.suppress(Exception):  # an arm that cannot close must not hide why we leave
+            pieces.close()
+    yield from question.rest()
+    return question.reply()
 
 
-async def _ashow(showing: _Showing) -> AsyncGenerator[Any, None]:
-    with showing.waiting():
-        pieces = showing.port.astream(showing.call)
+async def _ashow(question: _Question) -> AsyncGenerator[Any, None]:
+    with question.waiting():
+        pieces = question.port.astream(question.call)
     try:
         while True:
-            with showing.waiting():
-                async with _limit(showing.call):
+            with question.waiting():
+                async with _limit(question.call):
                     piece = await anext(pieces, None)
             if piece is None:
                 break
-            for payload in showing.release(piece):
+            for payload in question.release(piece):
                 yield payload
     finally:
-        await _aclose(pieces)
-    for payload in showing.rest():
+        with contextlib.suppress(Exception):  # as above
+            await _aclose(pieces)
+    for payload in question.rest():
         yield payload
 
 

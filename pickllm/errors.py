@@ -91,9 +91,14 @@ class Interrupted(BaseException):
     """A call was stopped from outside. Thrown into flows by drivers; see `pickllm.drive`."""
 
     def __init__(
-        self, status: Literal["cancelled", "abandoned"], *, so_far: "Reply | None"
+        self,
+        status: Literal["cancelled", "abandoned"],
+        *,
+        so_far: "Reply | None" = None,
+        waited_s: float = 0.0,
     ) -> None:
         super().__init__(status)
         self.status: Literal["cancelled", "abandoned"] = status
         self.so_far = so_far
         """What the arm had said until then, where it said anything."""
+        self.waited_s = waited_s

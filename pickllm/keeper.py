@@ -30,6 +30,7 @@ class Keeper:
         self._version = 0
         self._counts: Counter[str] = Counter()
         self._failing = False
+        self._saved: object = None
         self._lock = threading.Lock()
 
     def load(self, *, like: Any) -> Any:
@@ -38,17 +39,21 @@ class Keeper:
         if entry is None:
             return like
         self._version = entry.version
-        return decode(entry.value, like=like, policy=self._policy)
+        self._saved = decode(entry.value, like=like, policy=self._policy)
+        return self._saved
 
     def save(self, newest: Callable[[], object]) -> None:
         """Write the state. It is read inside the lock, so that the last to write has the newest."""
         if self._store is None:
             return
         with self._lock:
+            state = newest()
+            if state is self._saved:
+                return
             try:
-                data = encode(newest(), policy=self._policy)
+                data = encode(state, policy=self._policy)
                 self._version = self._store.put(self.key, data, expect=self._version)
-                self._failing = False
+                self._saved, self._failing = state, False
             except StateConflict:
                 self._tell("store_conflicts", "another router writes %r too: give each its own")
             except Exception as error:  # a store may fail in any way

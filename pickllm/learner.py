@@ -55,7 +55,10 @@ class Learner:
         return True
 
     def seal(self, held: Container[str]) -> None:
-        """Let go of the oldest lessons, as far as their decisions are no longer held."""
+        """Let go of the oldest lessons, as far as their decisions are no longer held.
+
+        A lesson waits for those learnt before it, so about two ledgers' worth are kept at most.
+        """
         while self._lessons:
             lesson = next(iter(self._lessons))
             if lesson[0] in held:

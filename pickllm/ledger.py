@@ -72,8 +72,8 @@ class Ledger:
         record = self._records.get(decision_id)
         if record is None:
             raise UnknownDecision(
-                f"no decision {decision_id!r} here: it was made by another router, or before the "
-                f"last {self.max_decisions} decisions, which is what this ledger holds"
+                f"no decision {decision_id!r} here: it was made by another router, before a reset, "
+                f"or before the last {self.max_decisions} decisions, which are what is held here"
             )
         return record
 

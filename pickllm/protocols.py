@@ -154,4 +154,4 @@ class Port(Protocol):
         """Ask an arm for its answer piece by piece without blocking the loop."""
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
-        """The whole answer from all its pieces."""
+        """The whole answer from all its pieces, of which there is at least one."""

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from pickllm.convergence import Convergence, convergence
@@ -111,7 +112,7 @@ class Router:
         kept_in = None if store is None else store_of(store)
         self._keeper = Keeper(kept_in, namespace=namespace, policy=self._policy_name)
         self._learner = self._learner_from(self._keeper.load(like=self._fresh_state()))
-        self._tell_unpriced()
+        self._check_prices()
 
     # Deciding
 
@@ -165,9 +166,9 @@ class Router:
             record.outcome = outcome
             self._count_outcome(outcome)
             for attempt in self._at_fault(outcome):
-                self._learner.blame(record, attempt)
+                self._learnt_from(partial(self._learner.blame, record, attempt))
             for feedback in record.source_to_feedback.values():
-                self._credit(record, feedback)
+                self._learnt_from(partial(self._credit, record, feedback))
         self._keep()
 
     def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
@@ -232,8 +233,9 @@ class Router:
         return self.ledger.last.decision if self.ledger else None
 
     def reset(self) -> None:
-        """Start a new session: forget what was learnt. The ledger keeps what was decided."""
+        """Start a new session: forget what was learnt, and the decisions it was learnt from."""
         with self._lock:
+            self.ledger = Ledger(max_decisions=self.ledger.max_decisions)
             self._learner = self._learner_from(self._fresh_state())
         self._keep()
 
@@ -304,13 +306,16 @@ class Router:
 
     def _credit(self, record: Record, feedback: Feedback) -> None:
         """Feedback that came before the answer had ended."""
-        try:
-            credited = self._learner.credit(record, feedback)
-        except Exception as error:  # the answer is there: nothing may take it away
-            self._counts["reward_failures"] += 1
-            logger.warning("the reward failed (%s); feedback goes unlearnt", type(error).__name__)
-            return
+        credited = self._learner.credit(record, feedback)
         self._counts["feedback_counted" if credited else "feedback_no_answer"] += 1
+
+    def _learnt_from(self, lesson: Callable[[], object]) -> None:
+        """Learn; a reward or a policy that fails must not take the answer with it."""
+        try:
+            lesson()
+        except Exception as error:
+            self._counts["learning_failures"] += 1
+            logger.warning("the reward or the policy failed: %s", type(error).__name__)
 
     def _at_fault(self, outcome: Outcome) -> list[Attempt]:
         """Arms to blame for failing. Where no arm answered, the request may be the reason."""
@@ -347,8 +352,16 @@ class Router:
             cost_counts=not self.pool.unpriced,
         )
 
-    def _tell_unpriced(self) -> None:
-        if self.pool.unpriced and getattr(self.reward, "weights", Weights()).cost > 0.0:
+    def _check_prices(self) -> None:
+        weights = getattr(self.reward, "weights", None)
+        if not self.pool.unpriced or weights is None:
+            return
+        if weights.quality == weights.latency == 0.0:
+            raise ConfigError(
+                f"only cost has a weight, and no price is known for {list(self.pool.unpriced)}: "
+                "state it in arms={...: Arm(...)}, or give quality or latency a weight"
+            )
+        if weights.cost > 0.0:
             logger.warning(
                 "no price is known for %s, so cost stays out of the reward of every arm: state "
                 "usd_per_mtok_in and usd_per_mtok_out, or usd_per_hour, in arms={...: Arm(...)}",

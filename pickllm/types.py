@@ -44,8 +44,8 @@ Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio",
 Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned"]
 """How a decision stands: open until the arm is done; abandoned when a stream's consumer left."""
 
-NOTHING: Mapping[Any, Any] = MappingProxyType({})
-NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+_NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ class Arm:
     """For the price table, such as "openai"; or a base URL."""
     model: str | None = None
     """For the price table, such as "gpt-4o-mini"."""
-    can: Mapping[Capability, bool] = field(default_factory=lambda: NOTHING)
+    can: Mapping[Capability, bool] = field(default_factory=lambda: _NOTHING)
     """Capabilities known to be there (True) or missing (False); absent is unknown, and allowed."""
     context_tokens: int | None = None
     """Context window; None is unknown, and allowed."""
@@ -98,7 +98,7 @@ class Situation:
     arms: tuple[str, ...]
     """The eligible arms, at least one, in the pool's order."""
     request: Request
-    features: Vector = field(default_factory=lambda: NO_FEATURES)
+    features: Vector = field(default_factory=lambda: _NO_FEATURES)
     """``[dim]``; empty when no featurizer is set."""
 
 
@@ -128,10 +128,10 @@ class Decision:
     """``[eligible arms]``"""
     values: tuple[float | None, ...] = ()
     """``[eligible arms]``, the policy's estimates, or empty."""
-    ineligible: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    ineligible: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Arm to the reason why it was not asked."""
     policy: str
-    features: Vector = field(default_factory=lambda: NO_FEATURES)
+    features: Vector = field(default_factory=lambda: _NO_FEATURES)
     session: str = ""
     tenant: str = ""
 

@@ -40,7 +40,8 @@ class RunningMean:
     step: float | None = None
     """Constant step alpha in (0, 1]; None averages over all rewards."""
     initial: float | None = None
-    """Value of an arm before its first reward (Q0), in [0, 1]; None says that it is unknown."""
+    """Value of an arm before its first reward (Q0), in [0, 1]; None says that it is unknown.
+    Without a constant step the first reward takes its place."""
 
     def __post_init__(self) -> None:
         if self.step is not None and not 0.0 < self.step <= 1.0:

@@ -14,7 +14,7 @@ True
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -22,14 +22,15 @@ from pickllm.errors import StateConflict
 
 __all__ = ["decode", "encode"]
 
-FORMAT = 1
+_FORMAT = 1
 _ARRAY = {"dtype", "shape", "values"}
+_NUMBERS: Mapping[Any, Any] = {float: (float, int), int: int, str: str}
 S = TypeVar("S")
 
 
 def encode(state: object, *, policy: str) -> bytes:
     """State as bytes, with the format's version and the policy's name."""
-    document = {"pickllm_state": FORMAT, "policy": policy, "state": _plain(state)}
+    document = {"pickllm_state": _FORMAT, "policy": policy, "state": _plain(state)}
     return json.dumps(document, allow_nan=False).encode()
 
 
@@ -40,10 +41,10 @@ def decode(data: bytes, *, like: S, policy: str) -> S:
         found = document["pickllm_state"], document["policy"]
     except (ValueError, TypeError, KeyError) as error:
         raise StateConflict("these bytes are no saved state of PickLLM; they are left") from error
-    if found != (FORMAT, policy):
+    if found != (_FORMAT, policy):
         raise StateConflict(
             f"the saved state has format {found[0]} and belongs to {found[1]}; this is format "
-            f"{FORMAT} and {policy}. Use another namespace, or delete the old state"
+            f"{_FORMAT} and {policy}. Use another namespace, or delete the old state"
         )
     try:
         return _shaped(document["state"], like)  # type: ignore[no-any-return]  # shaped like S
@@ -66,12 +67,9 @@ def _plain(value: Any) -> Any:
 
 
 def _shaped(plain: Any, like: Any) -> Any:
+    """The value in the template's shape; a value without a template keeps its own."""
     if dataclasses.is_dataclass(like):
-        names = {field.name for field in dataclasses.fields(like)}
-        if set(plain) != names:
-            raise ValueError(f"fields {sorted(plain)}, expected {sorted(names)}")
-        values = {name: _shaped(plain[name], getattr(like, name)) for name in names}
-        return type(like)(**values)  # type: ignore[misc]  # an instance: checked by is_dataclass
+        return _state(plain, like)
     if isinstance(like, np.ndarray) or (isinstance(plain, dict) and set(plain) == _ARRAY):
         return np.asarray(plain["values"], dtype=plain["dtype"]).reshape(plain["shape"])
     if isinstance(like, Mapping) or (like is None and isinstance(plain, dict)):
@@ -83,3 +81,21 @@ def _shaped(plain: Any, like: Any) -> Any:
     if like is not None and plain is not None and not isinstance(plain, kind):
         raise ValueError(f"{plain!r} where {type(like).__name__} belongs")
     return plain
+
+
+def _state(plain: Any, like: Any) -> Any:
+    hints = get_type_hints(type(like))
+    if set(plain) != set(hints):
+        raise ValueError(f"fields {sorted(plain)}, expected {sorted(hints)}")
+    values = {name: _shaped(plain[name], getattr(like, name)) for name in hints}
+    for name, hint in hints.items():
+        if get_origin(hint) is Mapping:
+            _check_values(values[name], get_args(hint)[1])
+    return type(like)(**values)
+
+
+def _check_values(mapping: Mapping[str, Any], kind: Any) -> None:
+    """An empty template tells nothing of its values, so the field's own type does."""
+    for key, value in mapping.items():
+        if kind in _NUMBERS and not isinstance(value, _NUMBERS[kind]):
+            raise ValueError(f"{value!r} for {key!r} where {kind.__name__} belongs")

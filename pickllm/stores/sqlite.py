@@ -19,6 +19,8 @@ from pickllm.protocols import Entry
 
 __all__ = ["SqliteStore"]
 
+_PATIENCE_S = 0.25
+"""Wait for another writer at most so long: a save that fails is made good by the next."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS pickllm_entries (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
@@ -42,7 +44,7 @@ class SqliteStore:
         self._lock = threading.Lock()
         try:
             self._connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False
+                self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
             )
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")

@@ -134,3 +134,15 @@ def test_state_keeps_arms_that_the_pool_no_longer_has() -> None:
     assert policy.init(["a"], 0) == decode(
         encode(policy.init(["b"], 0), policy="p"), like=policy.init(["a"], 0), policy="p"
     )
+
+
+@pytest.mark.parametrize("bad", ['{"a": "x"}', '{"a": null}', '{"a": [1]}'])
+def test_value_of_the_wrong_kind_is_found_though_the_fresh_state_is_empty(bad: str) -> None:
+    """The field's own type says what a mapping holds where the template has nothing in it."""
+    policy = epsilon_greedy()
+    fresh = policy.init(["a"], 0)
+    data = encode(fresh, policy=policy.name).replace(
+        b'"arm_to_mean": {}', b'"arm_to_mean": ' + bad.encode()
+    )
+    with pytest.raises(StateConflict, match="damaged"):
+        decode(data, like=fresh, policy=policy.name)

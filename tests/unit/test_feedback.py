@@ -49,7 +49,7 @@ def test_feedback_may_be_any_real_number(value: Any) -> None:
 def test_feedback_to_an_unknown_decision_is_told() -> None:
     """A decision that this router does not hold cannot be judged; it is counted."""
     router = make_router()
-    with pytest.raises(UnknownDecision, match="made by another router, or before the last 20000"):
+    with pytest.raises(UnknownDecision, match="made by another router, before a reset, or before the last 20000"):
         router.feedback("gone", 1.0)
     assert 1 == router.stats()["unknown_decisions"]
 
@@ -163,8 +163,8 @@ def test_reward_that_fails_does_not_take_an_answer_away(caplog: pytest.LogCaptur
     router.feedback(decision.id, 1.0)
     router.settle(answered(decision))
     assert "ok" == router.ledger[decision.id].status
-    assert 1 == router.stats()["reward_failures"]
-    assert ["the reward failed (ConfigError); feedback goes unlearnt"] == caplog.messages
+    assert 1 == router.stats()["learning_failures"]
+    assert ["the reward or the policy failed: ConfigError"] == caplog.messages
 
 
 def test_feedback_is_explained() -> None:

@@ -70,7 +70,7 @@ def test_failing_store_takes_nothing_away(caplog: pytest.LogCaptureFixture) -> N
         learn(router)
         learn(reference)
     assert reference.state == router.state
-    assert 6 == router.stats()["store_failures"]
+    assert 5 == router.stats()["store_failures"]  # each change, and each chance to make it good
     assert ["cannot save 'pickllm/state/default' (OSError)"] == caplog.messages
 
 

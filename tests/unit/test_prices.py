@@ -129,3 +129,10 @@ def test_interrupted_attempt_pays_for_what_was_said() -> None:
     )
     silent = interrupted(API, Interrupted("cancelled", so_far=None))
     assert ("cancelled", None) == (silent.status, silent.cost_usd)
+
+
+def test_cancelled_arm_that_is_paid_by_the_hour_is_paid_for_the_wait() -> None:
+    """What was waited before the cancellation is latency, and costs its share of the hour."""
+    hourly = Arm(name="a", usd_per_hour=3600.0)
+    attempt = interrupted(hourly, Interrupted("cancelled", waited_s=2.0))
+    assert (2.0, 2.0) == (attempt.latency_s, attempt.cost_usd)

@@ -20,12 +20,14 @@ from pickllm import (
     UnknownDecision,
     WeightedReward,
     Weights,
+    drive,
 )
 from pickllm.policies import POLICIES
 from pickllm.protocols import Policy
 from pickllm.rng import Rng
 from pickllm.stores import MemoryStore
-from pickllm.types import Choice, Situation
+from pickllm.testing import Script, ScriptedPort
+from pickllm.types import Choice, Experience, Situation
 from tests.unit.doubles import answered, mistyped, priced, settled
 
 ARMS = priced("a", "b")
@@ -238,13 +240,15 @@ def test_unpriced_arm_is_no_matter_where_cost_has_no_weight(
 
 
 def test_reset_starts_a_new_session() -> None:
-    """What was learnt is forgotten; what was decided can still be explained."""
+    """What was learnt is forgotten, and late feedback on it can teach the new session nothing."""
     router = Router(arms=ARMS, policy="learning_automaton")
     decision = settled(router)
     router.feedback(decision.id, 1.0)
     router.reset()
     assert {"a": 0.5, "b": 0.5} == router.state.arm_to_probability
-    assert "scored 1.00 by 'user'" in str(router.explain(decision.id))
+    with pytest.raises(UnknownDecision):
+        router.feedback(decision.id, 1.0, correction=True)
+    assert {"a": 0.5, "b": 0.5} == router.state.arm_to_probability
 
 
 def test_convergence_looks_at_the_decisions_held() -> None:
@@ -300,3 +304,23 @@ def test_policy_that_breaks_its_promise_is_told(probabilities: tuple[float, ...]
     policy: Policy[None] = Broken(function=mistyped(None))
     with pytest.raises(ConfigError, match="one for each eligible arm"):
         Router(arms=ARMS, policy=policy).decide(Request(text=""))
+
+
+def test_weights_of_cost_alone_need_prices() -> None:
+    """Nothing could ever be rewarded, so the router is refused and not each piece of feedback."""
+    with pytest.raises(ConfigError, match=r"only cost has a weight.*'b'"):
+        Router(arms=[Arm(name="a", usd_per_hour=1.0), Arm(name="b")], weights={"cost": 1.0})
+
+
+def test_policy_that_fails_to_learn_takes_no_answer_away(caplog: pytest.LogCaptureFixture) -> None:
+    """A failing arm is blamed while the flow runs; a policy that raises then is counted."""
+
+    class Stubborn(Fixed):
+        def learn(self, state: None, experience: Experience) -> None:
+            raise RuntimeError("no")
+
+    router = Router(arms=ARMS, policy=Stubborn(arm="a"))
+    port = ScriptedPort({"a": Script(error=OSError()), "b": Script(pieces=("yes",))})
+    assert "yes" == drive.run(router.flow(Request(text="")), port).reply.text
+    assert 1 == router.stats()["learning_failures"]
+    assert ["the reward or the policy failed: RuntimeError"] == caplog.messages
