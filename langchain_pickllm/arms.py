@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, BaseLLM
-from langchain_core.runnables import Runnable
-from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.runnables import Runnable, RunnableSequence
 
+from langchain_pickllm.text_models import as_chat
+from langchain_pickllm.wrappers import chat_model_below, is_bare_pipeline
 from pickllm.errors import ConfigError, MissingExtra
 from pickllm.types import Arm, Capability
 
-__all__ = ["arms_of", "chat_model_below", "models_of"]
+__all__ = ["arms_of", "models_of", "profile_of"]
 
 _PROFILE: Mapping[str, Capability] = {
     "image_inputs": "images",
@@ -52,12 +54,32 @@ def arms_of(
     }
 
 
+def profile_of(models: Mapping[str, Runnable[Any, Any]]) -> ModelProfile | None:
+    """What the pool can do: what some arm can, within the limits that every arm keeps.
+
+    Requests go to arms that can, so an ability of one is one of the pool; a limit is that of the
+    narrowest, for any arm may be asked.
+    """
+    chats = (chat_model_below(model) for model in models.values())
+    profiles = [dict(chat.profile) for chat in chats if chat is not None and chat.profile]
+    merged: dict[str, Any] = {}
+    for key in sorted({key for profile in profiles for key in profile}):
+        values = [profile[key] for profile in profiles if profile.get(key) is not None]
+        if values and all(isinstance(value, bool) for value in values):
+            merged[key] = any(values)
+        elif values and all(isinstance(value, int) for value in values):
+            merged[key] = min(cast("list[int]", values))
+    return cast("ModelProfile", merged) if merged else None
+
+
 def _model_of(name: object, model: object) -> Runnable[Any, Any]:
     if not isinstance(name, str):
         raise ConfigError(f"the name of an arm must be a string; {name!r} is not")
     if isinstance(model, str):
         return _opened(model)
-    if isinstance(model, BaseLLM) or not isinstance(model, Runnable):
+    if isinstance(model, BaseLLM):
+        return as_chat(model)
+    if not isinstance(model, Runnable):
         raise ConfigError(
             f"arm {name!r} is no chat model but {type(model).__name__}: give a BaseChatModel, or "
             "a Runnable from messages to an AIMessage"
@@ -69,7 +91,7 @@ def _opened(name: str) -> BaseChatModel:
     try:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
-        raise MissingExtra(f"opening {name!r} by name", extra="langchain-full") from error
+        raise MissingExtra(f"opening {name!r} by name", extra="agents") from error
     return init_chat_model(name)
 
 
@@ -77,6 +99,8 @@ def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> 
     chat = chat_model_below(model)
     if timeout_s is not None and arm.timeout_s is None:
         arm = replace(arm, timeout_s=timeout_s)
+    if is_bare_pipeline(model) or _is_text_model(model):
+        arm = replace(arm, can={**_text_only(), **arm.can})
     if chat is None:
         can: Mapping[Capability, bool] = {} if hasattr(model, "bind_tools") else {"tools": False}
         return replace(arm, can={**can, **arm.can})
@@ -91,13 +115,6 @@ def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> 
     return arm
 
 
-def chat_model_below(model: Runnable[Any, Any]) -> BaseChatModel | None:
-    """The chat model itself, below whatever has been put around it: arguments, config, retries."""
-    while isinstance(model, RunnableBindingBase):
-        model = model.bound
-    return model if isinstance(model, BaseChatModel) else None
-
-
 def _capabilities(chat: BaseChatModel, profile: Mapping[str, Any]) -> dict[Capability, bool]:
     known = {
         capability: bool(profile[key])
@@ -107,6 +124,14 @@ def _capabilities(chat: BaseChatModel, profile: Mapping[str, Any]) -> dict[Capab
     if type(chat).bind_tools is BaseChatModel.bind_tools:
         known["tools"] = False
     return known
+
+
+def _is_text_model(model: Runnable[Any, Any]) -> bool:
+    return isinstance(model, RunnableSequence) and isinstance(model.first, BaseLLM)
+
+
+def _text_only() -> dict[Capability, bool]:
+    return dict.fromkeys(_PROFILE.values(), False)
 
 
 def _model_name(chat: BaseChatModel) -> str | None:

@@ -4,11 +4,14 @@ handler = RewardCallbackHandler(model, score=lambda run: run.output == run.input
 chain.invoke({"question": "…", "answer": "4"}, config={"callbacks": [handler]})
 """
 
+import asyncio
+import inspect
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -38,7 +41,7 @@ class FinishedRun:
     metadata: Mapping[str, Any]
 
 
-Score: TypeAlias = Callable[[FinishedRun], float | None]
+Score: TypeAlias = Callable[[FinishedRun], float | Awaitable[float | None] | None]
 """How good a run's result is, in [0, 1]; None leaves its decisions unjudged."""
 
 
@@ -50,6 +53,8 @@ class _OpenRun:
     runs: set[UUID] = field(default_factory=set)
     unanswered: set[UUID] = field(default_factory=set)
     """Runs of routed models that have not ended."""
+    paused: bool = False
+    """Whether a graph stopped inside, to ask a human."""
 
 
 class RewardCallbackHandler(BaseCallbackHandler):
@@ -62,21 +67,25 @@ class RewardCallbackHandler(BaseCallbackHandler):
 
     Args:
         model: The routed model, or its router.
-        score: Gets the `FinishedRun`, returns a score in [0, 1] or None. A cancelled run and a
-            stream whose consumer left are not scored at all.
+        score: Gets the `FinishedRun`, returns a score in [0, 1] or None. An async function is
+            scheduled: on the loop that runs, else in a thread of its own. A cancelled run, a
+            stream whose consumer left and a graph that asks a human are not scored at all.
+            Without a score the handler only notes which decisions belong to which outermost run,
+            so that feedback finds them by its ``run_id``.
         source: Under which name the score is booked; each source is heard once for each decision.
     """
 
     run_inline = True
     """Under async, too, it runs where the chain runs: a reward is booked before it returns."""
 
-    def __init__(self, model: Any, *, score: Score, source: str = "chain") -> None:
+    def __init__(self, model: Any, *, score: Score | None = None, source: str = "chain") -> None:
         self.router: Router = model if isinstance(model, Router) else model.router
         self.score = score
         self.source = source
         self.counts: Counter[str] = Counter()
         self._open: dict[UUID, _OpenRun] = {}
         self._root_of: dict[UUID, UUID] = {}
+        self._pending: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
 
     def on_chain_start(
@@ -115,13 +124,18 @@ class RewardCallbackHandler(BaseCallbackHandler):
             root = self._open.get(self._root_of.get(run_id, run_id))
             if root is not None:
                 root.unanswered.discard(run_id)
+                root.paused = root.paused or _pauses(error)
             opened = self._open.pop(run_id, None)
             for inner in opened.runs if opened else ():
                 self._root_of.pop(inner, None)
         if opened is None:
             return
-        # LangChain ends the run of a chain whose reader leaves its stream as if all were well
-        if opened.unanswered or not (error is None or isinstance(error, Exception)):
+        for decision_id in opened.decision_ids:
+            self.router.trace(str(run_id), decision_id)
+        # LangChain ends the run of a chain whose reader leaves its stream, and of a graph that asks
+        # a human, as if all were well
+        stopped = error is not None and not isinstance(error, Exception)
+        if stopped or opened.unanswered or opened.paused:
             self.counts["interrupted"] += 1
             return
         finished = FinishedRun(
@@ -140,17 +154,44 @@ class RewardCallbackHandler(BaseCallbackHandler):
             self.counts["no_decision"] += 1
             return
         try:
-            score = self.score(finished)
+            score = self.score(finished) if self.score else None
         except Exception as error:
-            self.counts["scorer_failures"] += 1
-            logger.warning(
-                "the scorer of a chain failed (%s); it goes unscored", type(error).__name__
-            )
+            self._tell_failure(error)
             return
+        if inspect.isawaitable(score):
+            self._schedule(self._settle_later(score, finished))
+        else:
+            self._book_all(score, finished)
+
+    async def _settle_later(self, awaited: Awaitable[float | None], finished: FinishedRun) -> None:
+        try:
+            score = await awaited
+        except Exception as error:
+            self._tell_failure(error)
+        else:
+            self._book_all(score, finished)
+
+    def _schedule(self, settling: Coroutine[Any, Any, None]) -> None:
+        """On the loop that runs here, else on one of its own in a thread that exit waits for."""
+        try:
+            task = asyncio.get_running_loop().create_task(settling)
+        except RuntimeError:
+            threading.Thread(target=asyncio.run, args=(settling,), name="pickllm-score").start()
+        else:
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
+
+    def _tell_failure(self, error: Exception) -> None:
+        self.counts["scorer_failures"] += 1
+        logger.warning("the scorer of a chain failed (%s); it goes unscored", type(error).__name__)
+
+    def _book_all(self, score: float | None, finished: FinishedRun) -> None:
         if score is None:
             self.counts["unscored"] += 1
             return
-        for decision_id in finished.decision_ids:
+        # turns of a tool loop belong to the decision that began it
+        begun = (self.router.decisions(i) or (i,) for i in finished.decision_ids)
+        for decision_id in dict.fromkeys(chain.from_iterable(begun)):
             self._book(decision_id, score)
 
     def _book(self, decision_id: str, score: float) -> None:
@@ -161,3 +202,8 @@ class RewardCallbackHandler(BaseCallbackHandler):
             logger.warning("a chain's score was not booked: %s", error)
         else:
             self.counts[verdict] += 1
+
+
+def _pauses(error: BaseException | None) -> bool:
+    """Whether it is LangGraph's way of asking a human; told by name, for it need not be here."""
+    return any(kind.__name__ == "GraphInterrupt" for kind in type(error).__mro__)

@@ -9,7 +9,7 @@ own message with one key more in ``response_metadata``.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, Self, cast
 from uuid import UUID
@@ -25,30 +25,33 @@ from langchain_core.language_models.chat_model_stream import (
     AsyncChatModelStream,
     ChatModelStream,
 )
+from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import (
     ChatGeneration,
     ChatGenerationChunk,
     ChatResult,
     LLMResult,
-    RunInfo,
 )
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_core.utils.uuid import uuid7
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from langchain_pickllm.arms import arms_of, chat_model_below, models_of
+from langchain_pickllm.arms import arms_of, models_of, profile_of
+from langchain_pickllm.batches import configs_for, result_of
 from langchain_pickllm.events import aevent_stream, event_stream
-from langchain_pickllm.port import EventPort
 from langchain_pickllm.runs import arouter_run, router_run
-from langchain_pickllm.stamp import decision_id_of
+from langchain_pickllm.stamp import KEY, decision_id_of
+from langchain_pickllm.stickiness import failed_tool_calls
+from langchain_pickllm.structured import judged_by_parsing
 from langchain_pickllm.turn import Turn
+from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__, drive
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
+from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
 from pickllm.protocols import Reward
 from pickllm.router import Fallback, Router, Verdict, WeightsLike
@@ -60,6 +63,7 @@ __all__ = ["RoutedChatModel"]
 
 logger = logging.getLogger("pickllm")
 
+_BREAKER = Breaker()
 _OF_THE_ARMS = frozenset({"api_key", "base_url", "max_retries"})
 """Standard arguments of chat models that only the arms' own constructors can honour."""
 
@@ -84,6 +88,8 @@ class RoutedChatModel(BaseChatModel):
     """The pool: name to chat model."""
     router: Router = Field(exclude=True, repr=False)
     """What decides and learns. Copies of the model share it."""
+    sticky: bool = False
+    """Whether a conversation stays with the arm that it began with."""
     temperature: float | None = None
     """Handed to the arm with each call, where it is not None."""
     max_tokens: int | None = None
@@ -104,6 +110,8 @@ class RoutedChatModel(BaseChatModel):
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
         fallback: Fallback = True,
+        breaker: Breaker | None = _BREAKER,
+        sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -125,6 +133,9 @@ class RoutedChatModel(BaseChatModel):
             scorer: Scores every answer as it comes, a function of prompt and answer for example.
                 Without one, rewards come by `feedback` or a `RewardCallbackHandler`.
             fallback: True: the next best arm answers where one fails; False: none does; or names.
+            breaker: When an arm that keeps failing is given a rest; None never.
+            sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
+                the history holds reasoning that only its author can read, the arm stays anyway.
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.
             namespace: Which state of the store is this model's.
             seed: Makes the choices repeatable.
@@ -147,12 +158,13 @@ class RoutedChatModel(BaseChatModel):
                 reward=reward,
                 scorer=scorer,
                 fallback=fallback,
+                breaker=breaker,
                 store=store,
                 namespace=namespace,
                 seed=seed,
                 max_decisions=max_decisions,
             )
-        super().__init__(models=opened, router=router, **_known(type(self), others))
+        super().__init__(models=opened, router=router, sticky=sticky, **_known(type(self), others))
 
     @model_validator(mode="after")
     def _set_pickllm_version(self) -> Self:
@@ -210,7 +222,7 @@ class RoutedChatModel(BaseChatModel):
         """Ask one arm."""
         turn = self._turn(input, config, stop, kwargs)
         with router_run(self, turn) as run:
-            self._take_a_slot()
+            self.take_a_slot()
             routed = drive.run(turn.flow(), turn.port(run.get_child()))
             run.on_chain_end(routed.reply.message)
         return cast("AIMessage", routed.reply.message)
@@ -226,7 +238,7 @@ class RoutedChatModel(BaseChatModel):
         """Ask one arm without blocking the loop."""
         turn = self._turn(input, config, stop, kwargs)
         async with arouter_run(self, turn) as run:
-            await self._atake_a_slot()
+            await self.atake_a_slot()
             routed = await drive.arun(turn.flow(), turn.port(run.get_child()))
             await run.on_chain_end(routed.reply.message)
         return cast("AIMessage", routed.reply.message)
@@ -245,7 +257,7 @@ class RoutedChatModel(BaseChatModel):
             return
         turn = self._turn(input, config, stop, kwargs)
         with router_run(self, turn) as run:
-            self._take_a_slot()
+            self.take_a_slot()
             port = turn.port(run.get_child())
             yield from drive.stream(turn.flow(), port)
             run.on_chain_end(port.whole)
@@ -264,7 +276,7 @@ class RoutedChatModel(BaseChatModel):
             return
         turn = self._turn(input, config, stop, kwargs)
         async with arouter_run(self, turn) as run:
-            await self._atake_a_slot()
+            await self.atake_a_slot()
             port = turn.port(run.get_child())
             async with aclosing(drive.astream(turn.flow(), port)) as chunks:
                 async for chunk in chunks:
@@ -284,12 +296,12 @@ class RoutedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Route each list of messages by itself."""
-        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        configs = configs_for(len(messages), callbacks, tags, metadata, run_name, run_id)
         answers = [
             self.invoke(asked, config, stop=stop, **kwargs)
             for asked, config in zip(messages, configs, strict=True)
         ]
-        return _result(answers, configs)
+        return result_of(answers, configs)
 
     async def agenerate(
         self,
@@ -304,7 +316,7 @@ class RoutedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Route each list of messages by itself, all at once."""
-        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        configs = configs_for(len(messages), callbacks, tags, metadata, run_name, run_id)
         answers = await asyncio.gather(
             *(
                 self.ainvoke(asked, config, stop=stop, **kwargs)
@@ -315,7 +327,7 @@ class RoutedChatModel(BaseChatModel):
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        return _result(cast("list[AIMessage]", answers), configs)
+        return result_of(cast("list[AIMessage]", answers), configs)
 
     def _chat_model_stream_v3(
         self,
@@ -326,16 +338,7 @@ class RoutedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatModelStream:
         """``stream_events(version="v3")``."""
-        turn = self._turn(input, config, stop, kwargs)
-
-        def events() -> Iterator[dict[str, Any]]:
-            with router_run(self, turn) as run:
-                self._take_a_slot()
-                port = turn.port(run.get_child(), EventPort)
-                yield from drive.stream(turn.flow(), port)
-                run.on_chain_end(port.whole)
-
-        return event_stream(events())
+        return event_stream(self, self._turn(input, config, stop, kwargs))
 
     async def _achat_model_stream_v3(
         self,
@@ -346,18 +349,7 @@ class RoutedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncChatModelStream:
         """``astream_events(version="v3")``."""
-        turn = self._turn(input, config, stop, kwargs)
-
-        async def events() -> AsyncGenerator[dict[str, Any], None]:
-            async with arouter_run(self, turn) as run:
-                await self._atake_a_slot()
-                port = turn.port(run.get_child(), EventPort)
-                async with aclosing(drive.astream(turn.flow(), port)) as pulled:
-                    async for event in pulled:
-                        yield event
-                await run.on_chain_end(port.whole)
-
-        return aevent_stream(events())
+        return aevent_stream(self, self._turn(input, config, stop, kwargs))
 
     def bind_tools(
         self,
@@ -371,6 +363,13 @@ class RoutedChatModel(BaseChatModel):
         strict = kwargs.get("strict")  # no arm adds it to a tool that is formatted already
         formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
         return self.bind(tools=formatted, **chosen, **kwargs)
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Answers in the shape of a schema; whether one parsed is fed back as source "parse"."""
+        chain = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return judged_by_parsing(chain, self.router)
 
     # What LangChain asks about a model
 
@@ -387,6 +386,9 @@ class RoutedChatModel(BaseChatModel):
         name = model if isinstance(model, str) else f"pickllm({','.join(sorted(self.models))})"
         params = LangSmithParams(ls_provider="pickllm", ls_model_name=name, ls_model_type="chat")
         return LangSmithParams(**params, ls_stop=stop) if stop else params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self.models)
 
     def get_num_tokens(self, text: str) -> int:
         """The most that any arm counts."""
@@ -440,22 +442,35 @@ class RoutedChatModel(BaseChatModel):
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }
+        messages = self._convert_input(input).to_messages()
+        self._hear_of_tools(messages)
         return Turn.of(
             router=self.router,
             models=self.models,
-            messages=self._convert_input(input).to_messages(),
+            messages=messages,
             config=ensure_config(config),
+            sticky=self.sticky,
+            cache=self.cache,
             kwargs={
                 **{key: value for key, value in defaults.items() if value is not None},
                 **kwargs,
             },
         )
 
-    def _take_a_slot(self) -> None:
+    def _hear_of_tools(self, messages: Sequence[BaseMessage]) -> None:
+        """A tool call that came back as an error speaks against the arm that made it."""
+        for message in failed_tool_calls(messages):
+            decision_id = message.response_metadata.get(KEY, {}).get("decision_id", "")
+            if self.router.knows(decision_id):
+                self.router.feedback(decision_id, 0.0, "tool_error")
+
+    def take_a_slot(self) -> None:
+        """Wait for the router's own rate limiter."""
         if self.rate_limiter is not None:
             self.rate_limiter.acquire(blocking=True)
 
-    async def _atake_a_slot(self) -> None:
+    async def atake_a_slot(self) -> None:
+        """Wait for the router's own rate limiter."""
         if self.rate_limiter is not None:
             await self.rate_limiter.aacquire(blocking=True)
 
@@ -473,26 +488,3 @@ def _known(model: type[BaseChatModel], others: dict[str, Any]) -> dict[str, Any]
     if unknown:
         raise ConfigError(f"RoutedChatModel takes no {', '.join(unknown)}")
     return known
-
-
-def _configs(  # noqa: PLR0917  # generate's own arguments, handed on
-    count: int,
-    callbacks: Callbacks,
-    tags: list[str] | None,
-    metadata: dict[str, Any] | None,
-    run_name: str | None,
-    run_id: UUID | None,
-) -> list[RunnableConfig]:
-    """A config for each list of messages; ``run_id`` names the first one's run."""
-    shared = RunnableConfig(callbacks=callbacks, tags=tags or [], metadata=metadata or {})
-    if run_name is not None:
-        shared["run_name"] = run_name
-    ids = [run_id or uuid7(), *(uuid7() for _ in range(count - 1))]
-    return [RunnableConfig(**shared, run_id=run_id) for run_id in ids[:count]]
-
-
-def _result(answers: Sequence[AIMessage], configs: Sequence[RunnableConfig]) -> LLMResult:
-    return LLMResult(
-        generations=[[ChatGeneration(message=message)] for message in answers],
-        run=[RunInfo(run_id=cast("UUID", config["run_id"])) for config in configs],
-    )

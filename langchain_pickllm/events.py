@@ -1,4 +1,4 @@
-"""Content-block streams (``stream_events(version="v3")``) fed from a generator of protocol events.
+"""Content-block streams (``stream_events(version="v3")``) of a routed answer.
 
 Nothing runs before the consumer pulls. The event that finishes the message makes consumers stop
 pulling, so the generator is run to its end before they get to see it: what stands behind its last
@@ -8,21 +8,29 @@ event, closing the router's run and booking the decision, is done before the con
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models.chat_model_stream import (
     AsyncChatModelStream,
     ChatModelStream,
 )
 
+from langchain_pickllm.port import EventPort
+from langchain_pickllm.runs import arouter_run, router_run
+from langchain_pickllm.turn import Turn
+from pickllm import drive
+
+if TYPE_CHECKING:
+    from langchain_pickllm.chat_model import RoutedChatModel
+
 __all__ = ["aevent_stream", "event_stream"]
 
 _FINISH = "message-finish"
 
 
-def event_stream(events: Iterator[dict[str, Any]]) -> ChatModelStream:
-    """A stream that pulls from ``events``."""
-    stream = ChatModelStream()
+def event_stream(model: "RoutedChatModel", turn: Turn) -> ChatModelStream:
+    """The answer to a turn, as a stream that is pulled."""
+    stream, events = ChatModelStream(), _events(model, turn)
 
     def pump() -> bool:
         try:
@@ -42,9 +50,9 @@ def event_stream(events: Iterator[dict[str, Any]]) -> ChatModelStream:
     return stream
 
 
-def aevent_stream(events: AsyncGenerator[dict[str, Any], None]) -> AsyncChatModelStream:
-    """A stream that a task of its own feeds from ``events``."""
-    stream = AsyncChatModelStream()
+def aevent_stream(model: "RoutedChatModel", turn: Turn) -> AsyncChatModelStream:
+    """The answer to a turn, as a stream that a task of its own feeds."""
+    stream, events = AsyncChatModelStream(), _aevents(model, turn)
 
     async def produce() -> None:
         try:
@@ -67,3 +75,21 @@ def aevent_stream(events: AsyncGenerator[dict[str, Any], None]) -> AsyncChatMode
 
     stream.set_start(start)
     return stream
+
+
+def _events(model: "RoutedChatModel", turn: Turn) -> Iterator[dict[str, Any]]:
+    with router_run(model, turn) as run:
+        model.take_a_slot()
+        port = turn.port(run.get_child(), EventPort)
+        yield from drive.stream(turn.flow(), port)
+        run.on_chain_end(port.whole)
+
+
+async def _aevents(model: "RoutedChatModel", turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
+    async with arouter_run(model, turn) as run:
+        await model.atake_a_slot()
+        port = turn.port(run.get_child(), EventPort)
+        async with contextlib.aclosing(drive.astream(turn.flow(), port)) as events:
+            async for event in events:
+                yield event
+        await run.on_chain_end(port.whole)

@@ -17,7 +17,7 @@
     model = "anthropic:claude-haiku-4-5"
 
 Prices, ``timeout_s``, ``context_tokens`` and ``can`` are those of `pickllm.Arm`; API prices left
-out come from the price table.
+out come from the price table. The folder of a model is sought from where the program runs.
 """
 
 import os
@@ -29,9 +29,11 @@ from types import MappingProxyType
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr, ValidationError
 
 from langchain_pickllm.local import ChatLocal
 from pickllm.errors import ConfigError, MissingExtra
+from pickllm.pool import Pool
 from pickllm.types import Arm
 
 __all__ = ["PoolFile", "load_pool"]
@@ -53,14 +55,19 @@ def load_pool(path: str | Path) -> PoolFile:
     """
     try:
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no pool file {path}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read the pool file {path}: {error}") from error
     tables = document.get("arms")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path} has no [arms.NAME] table: describe at least one model")
+    for name, table in tables.items():
+        _check(name, table)
+    arms = {name: _arm(table) for name, table in tables.items()}
+    Pool.of(arms)  # prices that cannot be are found before any weights are loaded
     return PoolFile(
-        models={name: _opened(name, dict(table)) for name, table in tables.items()},
-        arms={name: _arm(table) for name, table in tables.items()},
+        models={name: _opened(name, table) for name, table in tables.items()}, arms=arms
     )
 
 
@@ -86,41 +93,80 @@ def _init(table: Mapping[str, Any]) -> BaseChatModel:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
         raise ConfigError('an arm of kind "init" needs: pip install langchain') from error
-    model: BaseChatModel = init_chat_model(table["model"], **table.get("chat", {}))
+    key = _key(table)
+    named: dict[str, Any] = {} if key is None else {"api_key": key}
+    model: BaseChatModel = init_chat_model(table["model"], **named, **table.get("chat", {}))
     return model
 
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], BaseChatModel]] = MappingProxyType(
     {"local": _local, "openai": _openai, "init": _init}
 )
-_OPENING = frozenset({"kind", "model", "load", "chat", "base_url", "api_key_env"})
+_OPENING: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "local": frozenset({"kind", "model", "chat", "load"}),
+        "openai": frozenset({"kind", "model", "chat", "api_key_env", "base_url"}),
+        "init": frozenset({"kind", "model", "chat", "api_key_env"}),
+    }
+)
+"""Keys that say how to open a model of a kind."""
 _ARM_FIELDS = frozenset(field.name for field in fields(Arm)) - {"name", "model", "provider"}
+_TABLES = ("chat", "load", "can")
 
 
-def _opened(name: str, table: dict[str, Any]) -> BaseChatModel:
-    kind = str(table.get("kind"))
-    if kind not in _KINDS:
-        raise ConfigError(f"arm {name!r} has kind {kind!r}; there are {sorted(_KINDS)}")
-    if "model" not in table:
-        raise ConfigError(f"arm {name!r} names no model")
-    unknown = sorted(set(table) - _OPENING - _ARM_FIELDS)
+def _check(name: str, table: object) -> None:
+    """All that can be said of an arm without opening it."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"arms.{name} must be a table: [arms.{name}] and its keys below")
+    kind = table.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        told = "names no kind" if kind is None else f"has kind {kind!r}"
+        raise ConfigError(f"arm {name!r} {told}; there are {sorted(_KINDS)}")
+    if not isinstance(table.get("model"), str):
+        raise ConfigError(f'arm {name!r} names no model: model = "..."')
+    known = _OPENING[kind] | _ARM_FIELDS
+    unknown = sorted(set(table) - known)
     if unknown:
-        raise ConfigError(f"arm {name!r} has unknown keys {unknown}")
-    return _KINDS[kind](table)
+        raise ConfigError(
+            f"arm {name!r} of kind {kind!r} has unknown keys {unknown}; it knows {sorted(known)}"
+        )
+    for key in _TABLES:
+        if not isinstance(table.get(key, {}), dict):
+            raise ConfigError(f"arm {name!r}: {key} must be a table, such as {key} = {{ }}")
+    if "api_key" in table.get("chat", {}):
+        raise ConfigError(f"arm {name!r}: keys stay in the environment; name it as api_key_env")
+
+
+def _opened(name: str, table: Mapping[str, Any]) -> BaseChatModel:
+    """The model; whatever its maker finds wrong is told as an error of the file."""
+    try:
+        return _KINDS[table["kind"]](table)
+    except ValidationError as error:
+        told = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+            for each in error.errors(include_input=False, include_context=False, include_url=False)
+        )
+        raise ConfigError(f"arm {name!r} cannot be opened: {told}") from None  # it shows the input
+    except MissingExtra:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"arm {name!r}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"arm {name!r} cannot be opened: {error}") from error
 
 
 def _arm(table: Mapping[str, Any]) -> Arm:
     return Arm(**{key: value for key, value in table.items() if key in _ARM_FIELDS})
 
 
-def _key(table: Mapping[str, Any]) -> Any:
+def _key(table: Mapping[str, Any]) -> SecretStr | None:
     """The key from the environment; None leaves it to the client's own variable.
 
     A server of the user's own gets no key that is not named for it.
     """
     variable = table.get("api_key_env")
     if variable is None:
-        return "none" if "base_url" in table else None
-    if variable not in os.environ:
+        return SecretStr("none") if "base_url" in table else None
+    if not os.environ.get(variable):
         raise ConfigError(f"the environment has no {variable}, which the pool file names as a key")
-    return os.environ[variable]
+    return SecretStr(os.environ[variable])

@@ -12,12 +12,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.config import patch_config, set_config_context
+from langchain_core.runnables.config import patch_config, run_in_executor, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
+from langchain_pickllm.caching import with_right_cache
 from langchain_pickllm.reading import came_from_cache, usage_of
 from langchain_pickllm.stamp import stamped, stamped_event
+from langchain_pickllm.wrappers import chat_model_below, is_bare_pipeline, with_chat_model
 from pickllm.errors import ArmRefused
 from pickllm.types import Call, Piece, Reply
 
@@ -34,6 +35,8 @@ class ChatPort:
     """Config of the router's children."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """What the caller gave for the model: tools, stop, temperature, …"""
+    cache: Any = None
+    """The router's cache, for arms without one."""
     whole: Any = None
     """The streamed answer as one message, once it has ended."""
 
@@ -48,9 +51,11 @@ class ChatPort:
         """The arm's ``ainvoke``."""
         arm, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
-            message = await coro_with_context(
-                arm.ainvoke(list(self.messages), config, **kwargs), context
-            )
+            if is_bare_pipeline(arm):
+                asked = run_in_executor(config, arm.invoke, list(self.messages), config, **kwargs)
+            else:
+                asked = arm.ainvoke(list(self.messages), config, **kwargs)
+            message = await coro_with_context(asked, context)
         return self._reply(stamped(_checked(call, message), call))
 
     def stream(self, call: Call) -> Iterator[Piece]:
@@ -70,7 +75,10 @@ class ChatPort:
         """The arm's ``astream``; the first chunk carries the decision."""
         arm, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
-            chunks = arm.astream(list(self.messages), config, **kwargs)
+            if is_bare_pipeline(arm):
+                chunks = _in_threads(arm.stream(list(self.messages), config, **kwargs))
+            else:
+                chunks = arm.astream(list(self.messages), config, **kwargs)
             first = await coro_with_context(_next(chunks), context)
         try:
             if first is None:
@@ -89,7 +97,7 @@ class ChatPort:
 
     def _prepared(self, call: Call) -> tuple[Runnable[Any, Any], RunnableConfig, dict[str, Any]]:
         """The arm with the call's tools bound its own way, its config, and the other arguments."""
-        arm, kwargs = self.models[call.arm], dict(self.kwargs)
+        arm, kwargs = with_right_cache(self.models, call.arm, self.cache), dict(self.kwargs)
         if kwargs.get("tools"):
             arm, kwargs = _with_tools(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
@@ -151,15 +159,20 @@ def _with_tools(
     They are bound below whatever has been put around the model: ``bind_tools`` of a binding binds
     them to the bare model and forgets the rest.
     """
-    if isinstance(arm, RunnableBindingBase):
-        bound, left = _with_tools(arm.bound, kwargs)
-        return arm.model_copy(update={"bound": bound}), left
-    bind_tools = getattr(arm, "bind_tools", None)
+    chat = chat_model_below(arm)
+    bind_tools = getattr(chat or arm, "bind_tools", None)
     if bind_tools is None:  # declared able: it reads them from its arguments
         return arm, dict(kwargs)
     names = {"tools", "tool_choice", *inspect.signature(bind_tools).parameters}
     taken = {name: kwargs[name] for name in names & set(kwargs) if kwargs[name] is not None}
-    return bind_tools(**taken), {name: kwargs[name] for name in set(kwargs) - names}
+    left = {name: kwargs[name] for name in set(kwargs) - names}
+    return with_chat_model(arm, bind_tools(**taken)), left
+
+
+async def _in_threads(chunks: Iterator[Any]) -> AsyncIterator[Any]:
+    """Each chunk awaited in a thread, for a model that knows no async."""
+    while (chunk := await run_in_executor(None, next, chunks, None)) is not None:
+        yield chunk
 
 
 async def _next(chunks: AsyncIterator[Any]) -> Any:

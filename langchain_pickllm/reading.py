@@ -50,8 +50,8 @@ def tokens_of(messages: Sequence[BaseMessage]) -> int:
 
 def usage_of(message: AIMessage, asked: Sequence[BaseMessage]) -> Usage:
     """Tokens as the model reported them, or about as many where it reports none."""
-    usage = message.usage_metadata
-    if usage is None:
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    if "input_tokens" not in usage:  # a cache adds a cost of zero to whatever was there
         return Usage(
             tokens_in=tokens_of(asked), tokens_out=max(len(message.text) // 4, 1), estimated=True
         )

@@ -13,6 +13,7 @@ from langchain_core.utils.uuid import uuid7
 
 from langchain_pickllm.port import ChatPort
 from langchain_pickllm.reading import needs_of, prompt_text, tokens_of
+from langchain_pickllm.stickiness import hold_of
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
@@ -32,6 +33,7 @@ class Turn:
     kwargs: Mapping[str, Any]
     request: Request
     run_id: UUID
+    cache: Any
 
     @classmethod
     def of(
@@ -42,6 +44,8 @@ class Turn:
         messages: list[BaseMessage],
         config: RunnableConfig,
         kwargs: Mapping[str, Any],
+        sticky: bool,
+        cache: Any,
     ) -> "Turn":
         """Read a call. The router's run and its decision have one id."""
         run_id = config.get("run_id") or uuid7()
@@ -53,6 +57,8 @@ class Turn:
             needs=needs_of(messages, kwargs),
             tokens=tokens_of(messages) if windows else 0,
             only=_only(kwargs.get("model"), router),
+            hold=hold_of(messages, router.pool.names, sticky=sticky),
+            trace_ids=_runs_around(config, run_id, str(decision_id)),
         )
         return cls(
             router=router,
@@ -62,6 +68,7 @@ class Turn:
             kwargs={key: value for key, value in kwargs.items() if key != "model"},
             request=request,
             run_id=run_id,
+            cache=cache,
         )
 
     def flow(self) -> Asking[Routed]:
@@ -75,7 +82,14 @@ class Turn:
             messages=self.messages,
             config=patch_config(self.config, callbacks=child),  # type: ignore[arg-type]  # a manager
             kwargs=self.kwargs,
+            cache=self.cache,
         )
+
+
+def _runs_around(config: RunnableConfig, run_id: UUID, decision_id: str) -> tuple[str, ...]:
+    """The router's run and the one it hangs below: feedback may come by either id."""
+    parent = getattr(config.get("callbacks"), "parent_run_id", None)
+    return tuple(str(i) for i in (run_id, parent) if i is not None and str(i) != decision_id)
 
 
 def _only(given: object, router: Router) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from pickllm.errors import (
     UnknownDecision,
 )
 from pickllm.explanation import Explanation
+from pickllm.health import Breaker
 from pickllm.policies import (
     EpsilonGreedy,
     Fixed,
@@ -41,6 +42,7 @@ __all__ = [
     "ArmError",
     "ArmRefused",
     "ArmTimeout",
+    "Breaker",
     "ConfigError",
     "Convergence",
     "Decision",

@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Choose, for every prompt, which model of a pool answers it, and learn from it.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with local variables would show keys
 )
 """The commands."""
 
@@ -33,29 +34,44 @@ def _commands() -> None:
 @app.command()
 def demo(  # noqa: PLR0917  # each is an option of the command
     pool: Annotated[
-        Path | None, typer.Option(help="Your own models, as a TOML file; see langchain_pickllm.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Your own models, written down in TOML as the README shows."
+        ),
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts to route.")] = 300,
-    policy: Annotated[str, typer.Option(help=f"One of {', '.join(POLICIES)}.")] = "epsilon_greedy",
+    prompts: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many prompts to route.")
+    ] = 300,
+    policy: Annotated[
+        str, typer.Option(metavar="NAME", help=f"One of {', '.join(POLICIES)}.")
+    ] = "epsilon_greedy",
     learning_rates: Annotated[
-        str, typer.Option(help="Rates of the automaton to set side by side; empty for none.")
+        str,
+        typer.Option(
+            metavar="B,B,…", help="Rates of the automaton to set side by side; '' for none."
+        ),
     ] = "0.01,0.05,0.2",
     weights: Annotated[
         str,
         typer.Option(
-            help="Weights quality:cost:latency to set side by side, such as 1:0:0,0.6:0.4:0; the "
-            "first are the session's own."
+            metavar="Q:C:L,…",
+            help="Weights of quality, cost and latency to set side by side, such as "
+            "1:0:0,0.6:0.4:0; the first are the session's own.",
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(help="Makes tasks and choices repeatable.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Makes tasks and choices repeatable.")] = 0,
     baselines: Annotated[
         bool, typer.Option(help="Ask each arm alone too: with paid models, it is paid for.")
     ] = True,
-    out: Annotated[Path, typer.Option(help="Where the page and the figures go.")] = Path(
-        "pickllm-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the page and the figures go.")
+    ] = Path("pickllm-demo"),
     cache: Annotated[
-        Path | None, typer.Option(help="Where the demo's models are kept once trained.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the demo's models are kept once trained; by default in ~/.cache/pickllm.",
+        ),
     ] = None,
 ) -> None:
     """Route real prompts over real models, watch it learn, and see what it saved.

@@ -60,6 +60,8 @@ class Explanation:
     def reason(self) -> str:
         """In one sentence, why this arm, and what would have changed it."""
         chosen, likeliest = self.decision.arm, self.arms[0]
+        if self.decision.held:
+            return f"{chosen} was not chosen anew but held: {self.decision.held.reason}"
         if len(self.decision.arms) == 1:
             return f"{chosen} was the only arm that could answer"
         if self.decision.propensity >= 1.0:

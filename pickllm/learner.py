@@ -36,7 +36,8 @@ class Learner:
 
     def blame(self, record: Record, attempt: Attempt) -> None:
         """An arm failed where another could answer: it earns nothing."""
-        experience = _experience(record, attempt, score=0.0, reward=0.0)
+        spent = attempt.cost_usd, attempt.latency_s
+        experience = _experience(record, attempt, spent, score=0.0, reward=0.0)
         self._learn((record.decision.id, f"failure of {attempt.arm}"), experience)
 
     def credit(self, record: Record, feedback: Feedback) -> bool:
@@ -44,13 +45,14 @@ class Learner:
         attempt = record.answer
         if attempt is None:
             return False
+        cost_usd, latency_s = record.spent
         reward = self.reward(
             score=feedback.value,
-            cost_usd=attempt.cost_usd if self.cost_counts else None,
-            latency_s=attempt.latency_s,
+            cost_usd=cost_usd if self.cost_counts else None,
+            latency_s=latency_s,
         )
         checked_score(reward, what="reward")
-        experience = _experience(record, attempt, score=feedback.value, reward=reward)
+        experience = _experience(record, attempt, record.spent, score=feedback.value, reward=reward)
         self._learn((record.decision.id, feedback.source), experience)
         return True
 
@@ -77,12 +79,20 @@ class Learner:
         return state
 
 
-def _experience(record: Record, attempt: Attempt, *, score: float, reward: float) -> Experience:
+def _experience(
+    record: Record,
+    attempt: Attempt,
+    spent: tuple[float | None, float],
+    *,
+    score: float,
+    reward: float,
+) -> Experience:
+    cost_usd, latency_s = spent
     return Experience(
         decision=record.decision,
         arm=attempt.arm,
         reward=reward,
         score=score,
-        cost_usd=attempt.cost_usd,
-        latency_s=attempt.latency_s,
+        cost_usd=cost_usd,
+        latency_s=latency_s,
     )

@@ -23,6 +23,10 @@ class Record:
     decision: Decision
     outcome: Outcome | None = None
     source_to_feedback: dict[str, Feedback] = field(default_factory=dict)
+    trace_ids: list[str] = field(default_factory=list)
+    """Runs around the decision, under whose ids it is found too."""
+    followers: list["Record"] = field(default_factory=list)
+    """Later turns in which its arm went on with it."""
 
     @property
     def status(self) -> Status:
@@ -40,6 +44,15 @@ class Record:
         last = self.outcome.attempts[-1]
         return last if last.called else None
 
+    @property
+    def spent(self) -> tuple[float | None, float]:
+        """Cost, None where unknown, and latency of the answer and of the turns that went on."""
+        turns = [record.answer for record in (self, *self.followers)]
+        costs = [turn.cost_usd for turn in turns if turn]
+        known = [cost for cost in costs if cost is not None]
+        latency_s = sum(turn.latency_s for turn in turns if turn)
+        return (sum(known) if len(known) == len(costs) else None), latency_s
+
 
 class Ledger:
     """Records by decision id, oldest first. Not locked: its router is."""
@@ -49,6 +62,7 @@ class Ledger:
             raise ConfigError(f"max_decisions is {max_decisions}; a ledger must hold at least one")
         self.max_decisions = max_decisions
         self._records: dict[str, Record] = {}
+        self._trace_to_ids: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
         """How many decisions are held."""
@@ -81,7 +95,40 @@ class Ledger:
         """Enter a decision; returns the records let go to make room."""
         if decision.id in self._records:
             raise ConfigError(f"decision id {decision.id!r} is taken: request ids must differ")
-        self._records[decision.id] = Record(decision=decision)
+        record = self._records[decision.id] = Record(decision=decision)
+        if decision.held and decision.held.continues in self._records:
+            self._records[self._origin(decision.held.continues)].followers.append(record)
         spare = len(self._records) - self.max_decisions
         oldest = iter(self._records)
-        return tuple(self._records.pop(key) for key in [next(oldest) for _ in range(spare)])
+        return tuple(self._let_go(key) for key in [next(oldest) for _ in range(spare)])
+
+    def trace(self, trace_id: str, decision_id: str) -> None:
+        """Find a decision under the id of a run around it, too."""
+        record = self[decision_id]
+        if trace_id not in record.trace_ids:
+            record.trace_ids.append(trace_id)
+            self._trace_to_ids.setdefault(trace_id, []).append(decision_id)
+
+    def found(self, any_id: str) -> tuple[str, ...]:
+        """Decisions under that id: one under its own, any number under a run's, or none.
+
+        For a turn that went on with a decision, that decision is found.
+        """
+        ids = [any_id] if any_id in self._records else self._trace_to_ids.get(any_id, ())
+        return tuple(dict.fromkeys(self._origin(found) for found in ids))
+
+    def _origin(self, decision_id: str) -> str:
+        held = self._records[decision_id].decision.held
+        while held is not None and held.continues in self._records:
+            decision_id = held.continues
+            held = self._records[decision_id].decision.held
+        return decision_id
+
+    def _let_go(self, decision_id: str) -> Record:
+        record = self._records.pop(decision_id)
+        for trace_id in record.trace_ids:
+            ids = self._trace_to_ids[trace_id]
+            ids.remove(decision_id)
+            if not ids:
+                del self._trace_to_ids[trace_id]
+        return record

@@ -20,6 +20,9 @@ from pickllm.errors import ConfigError, MissingExtra
 
 __all__ = ["Generated", "LocalModel"]
 
+_LONGEST = 256
+"""Tokens of an answer that nothing else bounds; a pipeline has the same default."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generated:
@@ -59,40 +62,72 @@ class LocalModel:
                 first GPU.
             load_in_4bit: Quantise with bitsandbytes, on a GPU.
             model_kwargs: Anything else for ``from_pretrained``.
+
+        Raises:
+            ConfigError: There is no such model, or it is no chat model.
         """
         transformers = _transformers()
         if load_in_4bit:
             four_bits = transformers.BitsAndBytesConfig(load_in_4bit=True)
             model_kwargs["quantization_config"] = four_bits
-        pipeline = transformers.pipeline(
-            "text-generation",
-            model=str(model),
-            dtype=dtype,
-            device_map=device_map,
-            model_kwargs=model_kwargs,
-        )
-        if pipeline.tokenizer.chat_template is None:
-            raise ConfigError(
-                f"the tokenizer of {model} has no chat template: take a chat model, or set one"
+        try:
+            tokenizer = _chat_tokenizer(transformers, str(model))
+            pipeline = transformers.pipeline(
+                "text-generation",
+                model=str(model),
+                tokenizer=tokenizer,
+                dtype=dtype,
+                device_map=device_map,
+                model_kwargs=model_kwargs,
             )
+        except OSError as error:
+            raise ConfigError(
+                f"cannot load {str(model)!r}, which must be a model on the hub or a folder that "
+                f"holds one: {error}"
+            ) from error
         return cls(name=str(model), pipeline=pipeline)
+
+    @property
+    def window(self) -> int | None:
+        """Longest prompt and answer together, in tokens; None where the model does not say."""
+        positions = getattr(self.pipeline.model.config, "max_position_embeddings", None)
+        known = [limit for limit in (positions, self._max_length()) if limit is not None]
+        return min(known, default=None)
 
     def count_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
         """Length of the messages in tokens, as the model gets them."""
         return int(self._encoded(messages)["input_ids"].shape[-1])
 
+    def token_ids(self, text: str) -> list[int]:
+        """Tokens of a text as it stands, without template."""
+        return list(self.pipeline.tokenizer.encode(text, add_special_tokens=False))
+
     def generate(
-        self, messages: Sequence[Mapping[str, Any]], *, stop: Sequence[str] = (), **settings: Any
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        stop: Sequence[str] = (),
+        left: threading.Event | None = None,
+        **settings: Any,
     ) -> Generated:
-        """Answer as a whole. ``settings`` are those of `transformers.GenerationConfig`."""
+        """Answer as a whole.
+
+        Args:
+            messages: Turns such as ``{"role": "user", "content": "2 + 2 ="}``.
+            stop: Texts that end the answer, and are no part of it.
+            left: Once it is set, from another thread, the model stops at its next token.
+            settings: Those of `transformers.GenerationConfig`.
+        """
+        stop = _checked_stop(stop)
         encoded = self._encoded(messages)
-        output = self._run(encoded, stop=stop, **settings)
+        output = self._run(encoded, stop=stop, left=left or threading.Event(), **settings)
         return self._generated(encoded, output, stop)
 
     def stream(
         self, messages: Sequence[Mapping[str, Any]], *, stop: Sequence[str] = (), **settings: Any
     ) -> Generator[str, None, Generated]:
         """Answer in pieces of text; returns the whole. Closing it stops the model."""
+        stop = _checked_stop(stop)
         encoded = self._encoded(messages)
         pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         left = threading.Event()
@@ -124,27 +159,43 @@ class LocalModel:
         encoded: Any,
         *,
         stop: Sequence[str],
-        left: threading.Event | None = None,
+        left: threading.Event,
         pieces: "queue.SimpleQueue[Any] | None" = None,
         **settings: Any,
     ) -> Any:
-        self._check_length(encoded)
+        settings = self._bounded(int(encoded["input_ids"].shape[-1]), settings)
         if stop:
             settings.update(stop_strings=list(stop), tokenizer=self.pipeline.tokenizer)
         if pieces is not None:
             settings["streamer"] = _streamer(self.pipeline.tokenizer, pieces)
-        if left is not None:
-            settings["stopping_criteria"] = [lambda ids, _scores, **_: _all(ids, left.is_set())]
+        settings["stopping_criteria"] = [lambda ids, _scores, **_: _all(ids, left.is_set())]
         return self.pipeline.model.generate(**encoded, **settings)
 
-    def _check_length(self, encoded: Any) -> None:
-        window = getattr(self.pipeline.model.config, "max_position_embeddings", None)
-        length = int(encoded["input_ids"].shape[-1])
+    def _bounded(self, length: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings with a limit of the answer that leaves it room behind ``length`` tokens.
+
+        The limit takes the form that the model's own has, for `transformers` warns of both.
+        """
+        window, own = self.window, self.pipeline.model.generation_config
         if window is not None and length >= window:
             raise ConfigError(
                 f"the prompt has {length} tokens and the window of {self.name} is {window}: "
                 "shorten it, or route it to a model with a longer one"
             )
+        limit = settings.get("max_new_tokens", own.max_new_tokens)
+        if limit is None:
+            limit = _LONGEST if self._max_length() is None else window
+        if window is not None:
+            limit = min(limit, window - length)
+        if self._max_length() is None or own.max_new_tokens is not None:
+            return {**settings, "max_new_tokens": limit}
+        rest = {name: value for name, value in settings.items() if name != "max_new_tokens"}
+        return {**rest, "max_length": length + limit}
+
+    def _max_length(self) -> int | None:
+        """The model's own limit of prompt and answer; some versions have a default that is none."""
+        own = self.pipeline.model.generation_config
+        return None if own.max_length == type(own)().max_length else own.max_length
 
     def _generated(self, encoded: Any, output: Any, stop: Sequence[str]) -> Generated:
         tokens_in = int(encoded["input_ids"].shape[-1])
@@ -169,6 +220,23 @@ def _transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise MissingExtra("a model in this process", extra="local") from error
+
+
+def _chat_tokenizer(transformers: Any, model: str) -> Any:
+    """The tokenizer, which comes before the weights: these may be many gigabytes."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    if tokenizer.chat_template is None:
+        raise ConfigError(
+            f"the tokenizer of {model} has no chat template: take a chat model, or set one"
+        )
+    return tokenizer
+
+
+def _checked_stop(stop: Sequence[str]) -> Sequence[str]:
+    endings = (stop,) if isinstance(stop, str) else tuple(stop)
+    if "" in endings:
+        raise ConfigError("a stop sequence is empty: nothing could be answered before it")
+    return endings
 
 
 def _streamer(tokenizer: Any, pieces: "queue.SimpleQueue[Any]") -> Any:

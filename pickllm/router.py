@@ -17,12 +17,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from pickllm.convergence import Convergence, convergence
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.flow import answer
+from pickllm.health import Breaker, Health
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Record
@@ -39,6 +40,7 @@ from pickllm.types import (
     Choice,
     Decision,
     Feedback,
+    Hold,
     Outcome,
     Reply,
     Request,
@@ -56,10 +58,11 @@ Fallback: TypeAlias = bool | Sequence[str]
 WeightsLike: TypeAlias = Weights | Mapping[str, float]
 """Weights, or a mapping such as ``{"quality": 0.7, "cost": 0.3}``; what it leaves out is zero."""
 
-Verdict: TypeAlias = Literal["counted", "waiting", "corrected", "repeated", "no_answer"]
-"""What became of feedback: learnt; kept until the answer is there; learnt in place of an earlier
-value; ignored, for this source has spoken; ignored, for no model gave an answer to judge."""
+Verdict: TypeAlias = Literal["counted", "corrected", "waiting", "repeated", "no_answer"]
+"""What became of feedback: learnt; learnt in place of an earlier value; kept until the answer is
+there; ignored, for this source has spoken; ignored, for no model gave an answer to judge."""
 
+_BREAKER = Breaker()
 _SILENCE = 100
 """Decisions without any feedback after which a warning is due."""
 
@@ -76,6 +79,7 @@ class Router:
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
         fallback: Fallback = True,
+        breaker: Breaker | None = _BREAKER,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -91,6 +95,7 @@ class Router:
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes; without one, rewards come by `feedback`.
             fallback: Who takes over from an arm that fails.
+            breaker: When an arm that keeps failing is given a rest; None never.
             store: Where the learnt state is kept; without one it lives as long as the router.
             namespace: Which state of the store is this router's.
             seed: Makes the draws repeatable; None draws a fresh one.
@@ -108,6 +113,7 @@ class Router:
         self._policy_name = self.policy.name
         self._numbers = itertools.count()
         self._counts: Counter[str] = Counter()
+        self._health = Health(breaker)
         self._lock = threading.RLock()
         kept_in = None if store is None else store_of(store)
         self._keeper = Keeper(kept_in, namespace=namespace, policy=self._policy_name)
@@ -122,13 +128,16 @@ class Router:
 
     def decide(self, request: Request) -> Decision:
         """Choose an arm and enter the decision in the ledger, without calling anything."""
-        arms, ineligible = self.pool.eligible(request)
+        now_s = self._clock()
+        arms, ineligible = self._eligible(request, now_s)
         rng = Rng(seed=self.seed, number=next(self._numbers))
-        choice = self._choose(Situation(arms=arms, request=request), rng)
+        held = request.hold if request.hold and request.hold.arm in arms else None
+        situation = Situation(arms=arms, request=request)
+        choice = _held(held, arms) if held else self._choose(situation, rng)
         drawn = rng.index(choice.probabilities)
         decision = Decision(
             id=request.id,
-            time_s=self._clock(),
+            time_s=now_s,
             arm=arms[drawn],
             propensity=choice.probabilities[drawn],
             arms=arms,
@@ -136,10 +145,11 @@ class Router:
             values=choice.values,
             ineligible=ineligible,
             policy=self._policy_name,
+            held=held,
             session=request.session,
             tenant=request.tenant,
         )
-        self._enter(decision)
+        self._enter(decision, request.trace_ids)
         return decision
 
     def successor(self, decision: Decision, attempts: Sequence[Attempt]) -> str | None:
@@ -165,7 +175,10 @@ class Router:
                 raise ConfigError(f"decision {outcome.decision_id!r} has an outcome already")
             record.outcome = outcome
             self._count_outcome(outcome)
+            if outcome.status == "ok":
+                self._health.succeeded(outcome.attempts[-1].arm)
             for attempt in self._at_fault(outcome):
+                self._health.failed(attempt.arm, self._clock())
                 self._learnt_from(partial(self._learner.blame, record, attempt))
             for feedback in record.source_to_feedback.values():
                 self._learnt_from(partial(self._credit, record, feedback))
@@ -191,7 +204,8 @@ class Router:
         """Say how good an answer was, now or later.
 
         Args:
-            decision_id: Which answer: the id of its decision.
+            decision_id: Which answer: the id of its decision, or of a run around it: then each
+                decision inside is meant. A turn in a tool loop belongs to the one that began it.
             value: From 0 (useless) to 1 (perfect); True and False do as well.
             source: Who says so. Each source is heard once for each decision.
             correction: Take this value in place of the one that this source gave before.
@@ -205,20 +219,17 @@ class Router:
         """
         score = checked_score(value)
         with self._lock:
-            record = self._record(decision_id)
-            verdict = self._hear(
-                record,
-                Feedback(
-                    decision_id=decision_id,
-                    value=score,
-                    source=source,
-                    time_s=self._clock(),
-                    correction=correction,
-                ),
-            )
-            self._counts[f"feedback_{verdict}"] += 1
+            found = [self.ledger[key] for key in self._found(decision_id)]
+            verdicts = [self._hear(record, score, source, correction) for record in found]
+            self._counts.update(f"feedback_{verdict}" for verdict in verdicts)
         self._keep()
-        return verdict
+        return min(verdicts, key=get_args(Verdict).index)
+
+    def trace(self, trace_id: str, decision_id: str) -> None:
+        """Find a decision by the id of a run around it, too; nothing where it is not held here."""
+        with self._lock:
+            if decision_id in self.ledger:
+                self.ledger.trace(trace_id, decision_id)
 
     # What it knows
 
@@ -242,7 +253,7 @@ class Router:
     def explain(self, decision_id: str) -> Explanation:
         """Why that arm: who could answer, what was expected of each, and what came of it."""
         with self._lock:
-            return Explanation.of(self._record(decision_id), self.pool)
+            return Explanation.of(self.ledger[self._found(decision_id)[-1]], self.pool)
 
     def convergence(self, *, patience: int = 50) -> Convergence:
         """Whether the decisions held have come to rest on one arm, and since when."""
@@ -259,9 +270,18 @@ class Router:
         with self._lock:
             return {**self._counts, **self._keeper.stats()}
 
+    def decisions(self, any_id: str) -> tuple[str, ...]:
+        """The decisions that feedback under this id is about; none where it is not held here.
+
+        An id of a decision or of a run around some. A turn in a tool loop belongs to the decision
+        that began it.
+        """
+        with self._lock:
+            return self.ledger.found(any_id)
+
     def knows(self, decision_id: str) -> bool:
-        """Whether that decision is held here."""
-        return decision_id in self.ledger
+        """Whether a decision is held here, under its own id or that of a run around it."""
+        return bool(self.ledger.found(decision_id))
 
     # Inside
 
@@ -275,10 +295,19 @@ class Router:
             )
         return choice
 
-    def _enter(self, decision: Decision) -> None:
+    def _eligible(self, request: Request, now_s: float) -> tuple[tuple[str, ...], dict[str, str]]:
+        able, unable = self.pool.eligible(request)
+        with self._lock:
+            healthy, resting = self._health.split(able, now_s)
+        return healthy, unable | resting
+
+    def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
         with self._lock:
             if self.ledger.add(decision):
                 self._learner.seal(self.ledger)
+            for trace_id in trace_ids:
+                self.ledger.trace(trace_id, decision.id)
+            self._health.asked(decision.arm, decision.time_s)
             self._counts["decisions"] += 1
             silent = (
                 self._counts["decisions"] == _SILENCE
@@ -292,10 +321,17 @@ class Router:
                 _SILENCE,
             )
 
-    def _hear(self, record: Record, feedback: Feedback) -> Verdict:
-        heard = feedback.source in record.source_to_feedback
-        if heard and not feedback.correction:
+    def _hear(self, record: Record, score: float, source: str, correction: bool) -> Verdict:
+        heard = source in record.source_to_feedback
+        if heard and not correction:
             return "repeated"
+        feedback = Feedback(
+            decision_id=record.decision.id,
+            value=score,
+            source=source,
+            time_s=self._clock(),
+            correction=correction,
+        )
         credited = record.outcome is not None and self._learner.credit(record, feedback)
         record.source_to_feedback[feedback.source] = feedback
         if record.outcome is None:
@@ -329,10 +365,12 @@ class Router:
         self._counts["fallbacks"] += len(outcome.attempts) - 1
         self._counts["arm_failures"] += sum(a.status == "error" for a in outcome.attempts)
 
-    def _record(self, decision_id: str) -> Record:
-        if decision_id not in self.ledger:
+    def _found(self, any_id: str) -> tuple[str, ...]:
+        """The decisions under an id of their own or of a run around them, or `UnknownDecision`."""
+        found = self.ledger.found(any_id)
+        if not found:
             self._counts["unknown_decisions"] += 1
-        return self.ledger[decision_id]
+        return found or (self.ledger[any_id].decision.id,)
 
     def _count(self, what: str) -> None:
         with self._lock:
@@ -367,6 +405,10 @@ class Router:
                 "usd_per_mtok_in and usd_per_mtok_out, or usd_per_hour, in arms={...: Arm(...)}",
                 ", ".join(map(repr, self.pool.unpriced)),
             )
+
+
+def _held(hold: Hold, arms: tuple[str, ...]) -> Choice:
+    return Choice(probabilities=tuple(float(arm == hold.arm) for arm in arms))
 
 
 def _pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:

@@ -23,6 +23,7 @@ __all__ = [
     "Decision",
     "Experience",
     "Feedback",
+    "Hold",
     "Outcome",
     "Piece",
     "Reply",
@@ -87,8 +88,24 @@ class Request:
     """Estimated length of the whole prompt in tokens; 0 is unknown."""
     only: tuple[str, ...] | None = None
     """Arms that the caller allows; None is all."""
+    hold: "Hold | None" = None
+    """The arm that this request has to stay with, if it can."""
+    trace_ids: tuple[str, ...] = ()
+    """Ids of the runs around this request, under which its decision is found too."""
     session: str = ""
     tenant: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """An arm that a request has to stay with: the policy is not asked."""
+
+    arm: str
+    reason: str
+    """Such as "tool loop"."""
+    continues: str = ""
+    """The decision that it goes on with: feedback on this turn is feedback on that. Empty where
+    the turn stands for itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +148,8 @@ class Decision:
     ineligible: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Arm to the reason why it was not asked."""
     policy: str
+    held: "Hold | None" = None
+    """Why the policy was not asked; None where it was."""
     features: Vector = field(default_factory=lambda: _NO_FEATURES)
     session: str = ""
     tenant: str = ""

@@ -17,7 +17,9 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -57,6 +59,9 @@ BOS, EOS, PAD, ANSWER = "<s>", "</s>", "<pad>", "<|answer|>"
 CONTEXT_TOKENS = 512
 MAX_NEW_TOKENS = 16
 MANIFEST = "recipe.json"
+_UNFINISHED = ".unfinished-"
+_UNFINISHED_FOR_S = 3600.0
+"""To write a model takes a second; a folder that is unfinished for so long was left by a kill."""
 METHOD = 1
 """To be raised when the training below changes: models trained by the older way are left alone."""
 
@@ -127,16 +132,21 @@ def progress_bar() -> Iterator[OnProgress]:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    with Bars(console=Console(stderr=True)) as bars:
-        name_to_bar: dict[str, TaskID] = {}
+    bars = Bars(console=Console(stderr=True))
+    name_to_bar: dict[str, TaskID] = {}
 
-        def show(progress: Progress) -> None:
-            if progress.name not in name_to_bar:
-                title = f"Training the {progress.name} Llama"
-                name_to_bar[progress.name] = bars.add_task(title, total=progress.steps)
-            bars.update(name_to_bar[progress.name], completed=progress.step)
+    def show(progress: Progress) -> None:
+        if progress.name not in name_to_bar:
+            bars.start()  # now, for where nothing is trained there is nothing to show
+            title = f"Training the {progress.name} Llama"
+            name_to_bar[progress.name] = bars.add_task(title, total=progress.steps)
+        bars.update(name_to_bar[progress.name], completed=progress.step)
 
+    try:
         yield show
+    finally:
+        if name_to_bar:
+            bars.stop()
 
 
 def _transformers() -> Any:
@@ -323,10 +333,20 @@ def ensure_model(
 
     The last part of the path is the recipe's name. A model whose files are damaged is made anew.
     """
-    target = (folder or default_folder()) / fingerprint(recipe) / recipe.name
+    cache = folder or default_folder()
+    _clear_unfinished(cache)
+    target = cache / fingerprint(recipe) / recipe.name
     if not is_sound(target):
         _save(*train(recipe, on_progress), recipe, target)
     return target
+
+
+def _clear_unfinished(cache: Path) -> None:
+    """Remove what killed runs have left; what may belong to a run at work is left alone."""
+    for scratch in cache.glob(f"*/{_UNFINISHED}*"):
+        with suppress(FileNotFoundError):  # another run may be clearing too
+            if time.time() - scratch.stat().st_mtime > _UNFINISHED_FOR_S:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def make_tiny_llama(folder: Path, *, steps: int = 300, seed: int = 0) -> Path:
@@ -364,7 +384,7 @@ def _save(
 ) -> None:
     """Write the model beside `target`, then move it there in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=target.parent) as scratch:
         written = Path(scratch) / "model"
         with no_bars():
             model.save_pretrained(written)

@@ -3,36 +3,39 @@
 pool ──► session (live) ──► each arm alone ──► tables ──► figures ──► report.html
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from langchain_pickllm.pool_file import load_pool
 from pickllm.demo.models import no_bars
 from pickllm.demo.pool import demo_pool
 from pickllm.demo.report import Report
-from pickllm.demo.session import LiveSession, ask_every_arm, run_session
+from pickllm.demo.session import LiveSession, ask_every_arm, failures, run_session
 from pickllm.demo.tasks import make_tasks
+from pickllm.errors import ConfigError
 from pickllm.evaluation import (
     OutcomeTable,
     Summary,
     always,
     oracle,
     random_mixture,
-    replay,
+    replay_many,
+    sessions_summary,
 )
 from pickllm.evaluation.plots import convergence_figure, session_figure, weights_figure
-from pickllm.policies import LearningAutomaton
+from pickllm.policies import LearningAutomaton, policy_of
 from pickllm.rewards import WeightedReward, Weights
+from pickllm.router import Router
 
 __all__ = ["DemoSettings", "run_demo"]
 
 _SESSIONS = 20
-"""Sessions replayed for each learning rate."""
+"""Sessions replayed for each learning rate and for each setting of the weights."""
 
 SWEEP: Mapping[str, Weights] = {
     "quality alone": Weights(quality=1.0, cost=0.0, latency=0.0),
@@ -67,6 +70,7 @@ class DemoSettings:
 
 def run_demo(settings: DemoSettings, console: Console) -> Path:
     """Run it all; returns the page written."""
+    _check(settings)
     report = Report(console=console)
     with _pool_path(settings, console) as path:
         session, table = _run(settings, report, path)
@@ -78,6 +82,17 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     report.page.write(written)
     console.print(f"\nAll of this on one page: {written}", style="bold", soft_wrap=True)
     return written
+
+
+def _check(settings: DemoSettings) -> None:
+    """Find now what would otherwise be found when all models have been trained and asked."""
+    policy_of(settings.policy)
+    for rate in settings.learning_rates:
+        LearningAutomaton(step=rate)
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {settings.out}: {error.strerror}") from error
 
 
 def _pool_path(settings: DemoSettings, console: Console) -> AbstractContextManager[Path]:
@@ -117,16 +132,16 @@ def _tell(
         beside = [*(always(table, arm) for arm in table.arms), random_mixture(table), oracle(table)]
         costs |= {f"always {arm}": table.cost_usd[:, i] for i, arm in enumerate(table.arms)}
         costs["random"] = table.cost_usd.mean(axis=1)
-    title = f"{len(session.scores)} prompts that no model was trained on"
+    title = f"{len(session.scores)} prompts"
+    if settings.pool is None:
+        title += " that no model was trained on"
     report.summaries(title, [session.summary, *beside])
+    report.line(_setting(settings))
     if table is not None:
         report.line(_saving(session.summary, [always(table, arm) for arm in table.arms]))
-    found = router.convergence()
-    report.line(
-        f"The session came to rest on {found.arm} at prompt {found.since}."
-        if found.converged
-        else "The session has not come to rest on one arm."
-    )
+    report.line(_rest(router))
+    for words in failures(router):
+        report.line(f"In the session {words}.")
     last = router.last_decision
     assert last is not None
     report.listing("Why the last prompt went where it went", str(router.explain(last.id)))
@@ -141,14 +156,34 @@ def _tell(
     report.figure("The session", figure)
 
 
+def _setting(settings: DemoSettings) -> str:
+    """What this session can be repeated by."""
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in settings.weights.by_name.items())
+    return f"Policy {settings.policy}, seed {settings.seed}; weights: {weights}."
+
+
 def _saving(router: Summary, alone: Sequence[Summary]) -> str:
     """The router beside the dearest arm, both sides of it: what is saved and what is lost."""
-    dearest = max(alone, key=lambda summary: np.nan_to_num(summary.cost_usd, nan=-1.0))
-    if not dearest.cost_usd > 0.0:
-        return "No price is known for these arms, so nothing can be said of what was saved."
-    saved = 1.0 - router.cost_usd / dearest.cost_usd
+    costs = [summary.cost_usd for summary in (router, *alone)]
+    if any(math.isnan(cost) for cost in costs):
+        return "Not every price is known, so nothing can be said of what was saved."
+    dearest = max(alone, key=lambda summary: summary.cost_usd)
+    if dearest.cost_usd == 0.0:
+        return "These arms cost nothing, so there was nothing to save."
+    change = router.cost_usd / dearest.cost_usd - 1.0
     points = (router.accuracy - dearest.accuracy) * 100.0
-    return f"Beside {dearest.name}: {saved:.0%} less cost, {points:+.1f} points of accuracy."
+    return (
+        f"Beside {dearest.name}: {abs(change):.0%} {'less' if change < 0.0 else 'more'} cost, "
+        f"{round(points, 1) + 0.0:+.1f} points of accuracy."
+    )
+
+
+def _rest(router: Router) -> str:
+    """Whether the session came to rest, in words."""
+    found = router.convergence()
+    if found.since is None:
+        return "No arm has been the likeliest one for long enough to call it settled."
+    return f"Since prompt {found.since + 1} the likeliest arm has been {found.arm}."
 
 
 def _tell_learning_rates(settings: DemoSettings, report: Report, table: OutcomeTable) -> None:
@@ -156,37 +191,42 @@ def _tell_learning_rates(settings: DemoSettings, report: Report, table: OutcomeT
         return
     reward = WeightedReward(weights=settings.weights)
     rate_to_sessions = {
-        rate: [
-            replay(LearningAutomaton(step=rate), table, reward=reward, seed=settings.seed + number)
-            for number in range(_SESSIONS)
-        ]
+        rate: replay_many(
+            LearningAutomaton(step=rate),
+            table,
+            sessions=_SESSIONS,
+            reward=reward,
+            seed=settings.seed,
+        )
         for rate in settings.learning_rates
     }
-    for rate, sessions in rate_to_sessions.items():
-        settled = sum(session.convergence.converged for session in sessions)
-        mean = np.mean([session.rewards.mean() for session in sessions])
-        report.line(
-            f"Learning rate {rate:g}: {settled} of {_SESSIONS} sessions came to rest on one arm; "
-            f"mean reward {mean:.3f}."
-        )
     figure = settings.out / "learning_rates.png"
     convergence_figure(figure, rate_to_sessions)
-    report.figure("The learning automaton at several learning rates, replayed", figure)
+    report.figure("Learning rates of the automaton, replayed on the same answers", figure)
+    for rate, sessions in rate_to_sessions.items():
+        came_to = sessions_summary(f"b = {rate:g}", sessions)
+        report.line(
+            f"b = {rate:g}: mean reward {came_to.reward.mean:.3f}; in the end the likeliest arm "
+            f"had a probability of {came_to.lead:.2f}. Means of {_SESSIONS} sessions."
+        )
 
 
 def _tell_weights(settings: DemoSettings, report: Report, table: OutcomeTable) -> None:
-    sweep = settings.label_to_weights or SWEEP
     label_to_summary = {
-        label: replay(
-            settings.policy,
-            table,
-            reward=WeightedReward(weights=weights),
-            seed=settings.seed,
-            name=label,
-        ).summary
-        for label, weights in sweep.items()
+        label: sessions_summary(
+            label,
+            replay_many(
+                settings.policy,
+                table,
+                sessions=_SESSIONS,
+                reward=WeightedReward(weights=weights),
+                seed=settings.seed,
+            ),
+        ).means
+        for label, weights in (settings.label_to_weights or SWEEP).items()
     }
-    report.summaries("Other weights, replayed on the same answers", list(label_to_summary.values()))
+    title = f"Other weights, replayed on the same answers: means of {_SESSIONS} sessions"
+    report.summaries(title, list(label_to_summary.values()))
     figure = settings.out / "weights.png"
     weights_figure(figure, label_to_summary)
-    report.figure("Weights", figure)
+    report.figure("What the weights come to", figure)

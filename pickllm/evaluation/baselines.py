@@ -14,14 +14,20 @@
 import numpy as np
 
 from pickllm.evaluation.table import OutcomeTable, Summary
+from pickllm.protocols import Reward
 
-__all__ = ["always", "oracle", "random_mixture"]
+__all__ = ["always", "best_arm", "oracle", "random_mixture"]
 
 
 def always(table: OutcomeTable, arm: str) -> Summary:
     """One arm for every prompt."""
     chosen = np.full(len(table), table.arms.index(arm), dtype=np.intp)
     return table.summary(f"always {arm}", chosen)
+
+
+def best_arm(table: OutcomeTable, reward: Reward) -> str:
+    """The arm with the highest mean reward: where a learner that looks at no prompt should end."""
+    return table.arms[int(table.rewards(reward).mean(axis=0).argmax())]
 
 
 def random_mixture(table: OutcomeTable) -> Summary:

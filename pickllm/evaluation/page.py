@@ -1,4 +1,4 @@
-"""Tables and pictures on one HTML page that needs nothing beside itself."""
+"""Tables and pictures on one HTML page that needs nothing beside itself; tables in Markdown."""
 
 import base64
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pickllm.evaluation.table import Summary
 
-__all__ = ["Page", "summary_rows"]
+__all__ = ["Page", "markdown_table", "summary_rows"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
@@ -67,6 +67,19 @@ class Page:
         )
 
 
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; all columns but the first are set right.
+
+    >>> print(markdown_table(("", "right"), [["router", "75 %"]]))
+    |  | right |
+    |:--|--:|
+    | router | 75 % |
+    """
+    rule = "|:--" + "|--:" * (len(head) - 1) + "|"
+    first, *others = (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (head, *rows))
+    return "\n".join([first, rule, *others])
+
+
 def summary_rows(summaries: Sequence[Summary]) -> list[list[str]]:
     """Name, accuracy, cost and latency of each, as words."""
     return [
@@ -78,6 +91,11 @@ def summary_rows(summaries: Sequence[Summary]) -> list[list[str]]:
         ]
         for summary in summaries
     ]
+
+
+def _cell(words: str) -> str:
+    """Words that stay in their cell."""
+    return words.replace("|", "\\|").replace("\n", " ")
 
 
 def _row(cell: str, words: Sequence[str]) -> str:

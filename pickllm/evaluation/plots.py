@@ -1,13 +1,14 @@
 """The figures of a session, as PNG. The only place that draws.
 
 session_figure       reward, arm probabilities and cumulative cost over a session
-convergence_figure   probability of the leading arm and reward for several learning rates
+convergence_figure   probability of the leading arm and reward, for several learning rates
+probabilities_figure probability of every arm, a panel for each learning rate
 weights_figure       what other weights of cost and latency make of cost, latency and accuracy
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from pickllm.errors import MissingExtra
 from pickllm.evaluation.replay import Session
 from pickllm.evaluation.table import Matrix, Summary
 
-__all__ = ["convergence_figure", "session_figure", "weights_figure"]
+__all__ = ["convergence_figure", "probabilities_figure", "session_figure", "weights_figure"]
+
+Label = TypeVar("Label", float, str)
+"""A learning rate of the automaton, or the name of a policy."""
 
 _WINDOW = 25
 """Prompts over which a reward is averaged for the eye."""
@@ -51,17 +55,32 @@ def session_figure(
     _save(figure, path)
 
 
-def convergence_figure(path: Path, rate_to_sessions: Mapping[float, Sequence[Session]]) -> None:
-    """Draw how learning rates converge: the mean over the sessions of each rate."""
+def convergence_figure(path: Path, label_to_sessions: Mapping[Label, Sequence[Session]]) -> None:
+    """Draw how learning rates or policies converge: the mean over the sessions of each."""
     figure, (left, right) = _panels(2)
-    for rate, sessions in rate_to_sessions.items():
+    for label, sessions in label_to_sessions.items():
         leading = np.mean([session.probabilities.max(axis=1) for session in sessions], axis=0)
         reward = np.mean([session.rewards for session in sessions], axis=0)
-        left.plot(leading, label=f"b = {rate:g}")
-        right.plot(_smoothed(reward), label=f"b = {rate:g}")
-    count = max(len(sessions) for sessions in rate_to_sessions.values())
-    _label(left, f"Likeliest arm, mean of {count} sessions", "prompt", "probability", legend=True)
-    _label(right, "Reward", "prompt", "reward", legend=True)
+        left.plot(leading, label=_named(label))
+        right.plot(_smoothed(reward))
+    count = max(len(sessions) for sessions in label_to_sessions.values())
+    _label(left, f"Likeliest arm, mean of {count} sessions", "prompt", "probability")
+    _label(right, "Reward", "prompt", "reward")
+    _legend_beside(figure, left)
+    _save(figure, path)
+
+
+def probabilities_figure(path: Path, label_to_sessions: Mapping[Label, Sequence[Session]]) -> None:
+    """Draw the probability of each arm over a session: the mean over the sessions of each label."""
+    figure, panels = _panels(len(label_to_sessions), width=3.4)
+    panels = np.atleast_1d(panels)
+    for panel, (label, sessions) in zip(panels, label_to_sessions.items(), strict=True):
+        means = np.mean([session.probabilities for session in sessions], axis=0)
+        for column, arm in enumerate(sessions[0].arms):
+            panel.plot(means[:, column], label=arm)
+        panel.set_ylim(0.0, 1.0)
+        _label(panel, _named(label), "prompt", "mean probability")
+    _legend_beside(figure, panels[0])
     _save(figure, path)
 
 
@@ -80,17 +99,28 @@ def weights_figure(path: Path, label_to_summary: Mapping[str, Summary]) -> None:
     ):
         panel.barh(labels, [getattr(label_to_summary[label], field) for label in labels])
         panel.invert_yaxis()
+        panel.locator_params(axis="x", nbins=5)
+        panel.tick_params(labelleft=panel is panels[0])
         _label(panel, title, unit, "")
     _save(figure, path)
 
 
-def _panels(count: int) -> tuple[Any, Any]:
+def _panels(count: int, *, width: float = 5.2) -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtra("drawing", extra="eval") from error
-    figure = Figure(figsize=(5.2 * count, 3.8), layout="constrained")
+    figure = Figure(figsize=(width * count, 3.8), layout="constrained")
     return figure, figure.subplots(1, count)
+
+
+def _legend_beside(figure: Any, panel: Any) -> None:
+    """One legend for all panels, to their right."""
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside right center", frameon=False)
+
+
+def _named(label: float | str) -> str:
+    return label if isinstance(label, str) else f"b = {label:g}"
 
 
 def _label(panel: Any, title: str, x: str, y: str, *, legend: bool = False) -> None:

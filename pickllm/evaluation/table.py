@@ -62,6 +62,15 @@ class OutcomeTable:
         """How many prompts there are."""
         return len(self.score)
 
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "OutcomeTable":
+        """The table of some prompts alone: their numbers, or a mask ``[prompts]``."""
+        return OutcomeTable(
+            arms=self.arms,
+            score=self.score[rows],
+            cost_usd=self.cost_usd[rows],
+            latency_s=self.latency_s[rows],
+        )
+
     def rewards(self, reward: Reward) -> Matrix:
         """What each arm would have earned on each prompt, ``[prompts, arms]``."""
         known = not np.isnan(self.cost_usd).any()

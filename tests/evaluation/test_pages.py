@@ -7,8 +7,13 @@ import numpy as np
 
 from pickllm import LearningAutomaton
 from pickllm.evaluation import replay
-from pickllm.evaluation.page import Page, summary_rows
-from pickllm.evaluation.plots import convergence_figure, session_figure, weights_figure
+from pickllm.evaluation.page import Page, markdown_table, summary_rows
+from pickllm.evaluation.plots import (
+    convergence_figure,
+    probabilities_figure,
+    session_figure,
+    weights_figure,
+)
 from pickllm.evaluation.table import Summary
 from tests.evaluation.test_replay import make_table
 
@@ -17,7 +22,7 @@ ROW = Summary(name="router", accuracy=0.75, cost_usd=0.0123, latency_s=0.25)
 
 
 def test_every_figure_is_a_png(tmp_path: Path) -> None:
-    """The three figures of the paper can be drawn from a replayed session."""
+    """The figures of the paper can be drawn from a replayed session."""
     session = replay(LearningAutomaton(), make_table(60))
     session_figure(
         tmp_path / "made" / "session.png",
@@ -27,9 +32,13 @@ def test_every_figure_is_a_png(tmp_path: Path) -> None:
         name_to_costs_usd={"router": session.costs_usd},
     )
     convergence_figure(tmp_path / "rates.png", {0.05: [session, session]})
+    convergence_figure(tmp_path / "policies.png", {"automaton": [session, session]})
+    probabilities_figure(tmp_path / "one.png", {0.05: [session, session]})
+    probabilities_figure(tmp_path / "two.png", {"automaton": [session], "again": [session]})
     weights_figure(tmp_path / "weights.png", {"quality alone": ROW})
 
-    for name in ("made/session.png", "rates.png", "weights.png"):
+    names = ("made/session", "rates", "policies", "one", "two", "weights")
+    for name in (f"{name}.png" for name in names):
         assert (tmp_path / name).read_bytes().startswith(PNG)
 
 
@@ -60,3 +69,10 @@ def test_an_unknown_cost_is_said_to_be_unknown() -> None:
     unknown = Summary(name="always api", accuracy=1.0, cost_usd=np.nan, latency_s=0.1)
 
     assert [["always api", "100.0%", "unknown", "100.0 ms"]] == summary_rows([unknown])
+
+
+def test_a_markdown_table_keeps_its_columns() -> None:
+    """A bar or a line break in a name stays inside its cell."""
+    table = markdown_table(("", "right"), [["a|b\nc", "75 %"]])
+
+    assert "|  | right |\n|:--|--:|\n| a\\|b c | 75 % |" == table

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from pickllm import ConfigError, Fixed, LearningAutomaton, WeightedReward, Weights, epsilon_greedy
-from pickllm.evaluation import OutcomeTable, always, oracle, random_mixture, replay
+from pickllm.evaluation import (
+    OutcomeTable,
+    always,
+    best_arm,
+    oracle,
+    random_mixture,
+    replay,
+)
 
 QUALITY = WeightedReward(weights=Weights(quality=1.0, cost=0.0, latency=0.0))
 
@@ -78,6 +85,27 @@ def test_random_is_the_mean_of_the_arms() -> None:
 
     assert np.mean([row.accuracy for row in alone]) == pytest.approx(random_mixture(table).accuracy)
     assert np.mean([row.cost_usd for row in alone]) == pytest.approx(random_mixture(table).cost_usd)
+
+
+def test_the_best_arm_is_the_one_that_earns_most() -> None:
+    """Which arm is best is the reward's to say: another weight, another arm."""
+    thrift = WeightedReward(weights=Weights(quality=0.0, cost=1.0, latency=0.0))
+
+    assert "dear" == best_arm(make_table(), QUALITY)
+    assert "cheap" == best_arm(make_table(), thrift)
+
+
+def test_some_prompts_of_a_table_are_a_table() -> None:
+    """By a mask or by numbers, every matrix loses the same rows."""
+    table = make_table(10)
+    even = np.arange(10) % 2 == 0
+
+    by_mask, by_number = table.take(even), table.take(np.flatnonzero(even))
+
+    assert 5 == len(by_mask)
+    for name in ("score", "cost_usd", "latency_s"):
+        np.testing.assert_array_equal(getattr(table, name)[::2], getattr(by_mask, name))
+        np.testing.assert_array_equal(getattr(by_number, name), getattr(by_mask, name))
 
 
 def test_where_a_price_is_unknown_cost_stays_out_of_every_reward() -> None:

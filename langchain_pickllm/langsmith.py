@@ -1,0 +1,89 @@
+"""Feedback that was given in LangSmith, booked with the router.
+
+    book_langsmith_feedback(model, client.list_feedback(run_ids=run_ids))
+
+It takes the client's feedback objects as they come, from the client or from a file, and needs
+nothing of LangSmith itself. A run may be the router's own or one around it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from pickllm.errors import ConfigError, UnknownDecision
+from pickllm.router import Router
+
+__all__ = ["LangSmithFeedback", "book_langsmith_feedback"]
+
+_UNIT = (0.0, 1.0)
+
+
+class LangSmithFeedback(Protocol):
+    """What is read of `langsmith.schemas.Feedback`."""
+
+    run_id: Any
+    trace_id: Any
+    key: str
+    score: Any
+    created_at: Any
+    modified_at: Any
+    feedback_source: Any
+
+
+def book_langsmith_feedback(
+    model: Any,
+    feedbacks: Iterable[LangSmithFeedback],
+    *,
+    key_to_range: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> Counter[str]:
+    """Book each feedback once; delivering the same ones again changes nothing.
+
+    Args:
+        model: The routed model, or its router.
+        feedbacks: LangSmith's feedback objects. One that was modified after it was created is a
+            correction.
+        key_to_range: The worst and the best score of a key that does not run from 0 to 1, such as
+            ``{"stars": (1, 5)}``.
+
+    Returns:
+        How many were booked with which verdict; "unknown" ids, "no_score" and "out_of_range" ones
+        among them.
+    """
+    router: Router = model if isinstance(model, Router) else model.router
+    return Counter(_book(router, feedback, key_to_range) for feedback in feedbacks)
+
+
+def _book(
+    router: Router,
+    feedback: LangSmithFeedback,
+    key_to_range: Mapping[str, tuple[float, float]],
+) -> str:
+    if feedback.score is None:
+        return "no_score"
+    worst, best = key_to_range.get(feedback.key, _UNIT)
+    if worst == best:
+        raise ConfigError(f"the range of {feedback.key!r} is empty: give its worst and its best")
+    score = (float(feedback.score) - worst) / (best - worst)
+    if not 0.0 <= score <= 1.0:
+        return "out_of_range"
+    known = [str(i) for i in (feedback.run_id, feedback.trace_id) if router.knows(str(i))]
+    if not known:
+        return "unknown"
+    try:
+        return router.feedback(
+            known[0], score, _source(feedback), correction=_was_modified(feedback)
+        )
+    except UnknownDecision:  # let go since
+        return "unknown"
+
+
+def _source(feedback: LangSmithFeedback) -> str:
+    """Each person, and each key, is a source of its own."""
+    person = getattr(feedback.feedback_source, "user_id", None)
+    return f"langsmith:{feedback.key}" + (f":{person}" if person else "")
+
+
+def _was_modified(feedback: LangSmithFeedback) -> bool:
+    created, modified = feedback.created_at, feedback.modified_at
+    return created is not None and modified is not None and modified > created

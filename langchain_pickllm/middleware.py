@@ -1,0 +1,76 @@
+"""A middleware for `create_agent`: one decision for each agent run, by the router that learns.
+
+    create_agent(model="openai:gpt-4o", tools=[...], middleware=[RoutingMiddleware(routed)])
+
+An agent made with a `RoutedChatModel` as its model needs no middleware. This one is for agents
+whose model someone else sets, and it notes the route in the agent's state, as LangChain's own model
+router does: ``state["model_route"]``.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NotRequired
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, AgentState
+    from langchain.agents.middleware.types import ModelRequest, ModelResponse
+except ImportError as error:
+    from pickllm.errors import MissingExtra
+
+    raise MissingExtra("the agent middleware", extra="agents") from error
+
+from langchain_core.messages import AIMessage
+from langgraph.runtime import Runtime
+
+from langchain_pickllm.chat_model import RoutedChatModel
+from langchain_pickllm.stamp import KEY
+
+__all__ = ["RoutingMiddleware", "RoutingState"]
+
+
+class RoutingState(AgentState[Any]):
+    """An agent's state, with the route of its last run."""
+
+    model_route: NotRequired[dict[str, Any]]
+    """Arm, decision id, probabilities by arm, and the confidence: the chosen arm's probability."""
+
+
+class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
+    """Puts a routed model in the place of the agent's own; within a run the arm stays."""
+
+    state_schema = RoutingState
+
+    def __init__(self, model: RoutedChatModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Ask the routed model."""
+        return handler(request.override(model=self.model))
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        """Ask the routed model."""
+        return await handler(request.override(model=self.model))
+
+    def after_model(self, state: RoutingState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Note the route; a turn whose arm was held has the route of the run's first turn."""
+        last = state["messages"][-1]
+        stamp = last.response_metadata.get(KEY) if isinstance(last, AIMessage) else None
+        if stamp is None:
+            return None
+        decision = self.model.explain(stamp["decision_id"]).decision
+        if decision.held:
+            return None
+        return {
+            "model_route": {
+                "arm": stamp["arm"],
+                "decision_id": decision.id,
+                "probabilities": dict(zip(decision.arms, decision.probabilities, strict=True)),
+                "confidence": decision.propensity,
+            }
+        }

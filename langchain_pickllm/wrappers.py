@@ -1,0 +1,38 @@
+"""Models inside what users put around them: ``model.bind(…)``, ``model.with_retry()`` and such."""
+
+import sys
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.base import RunnableBindingBase
+
+__all__ = ["chat_model_below", "is_bare_pipeline", "with_chat_model"]
+
+
+def chat_model_below(model: Runnable[Any, Any]) -> BaseChatModel | None:
+    """The chat model itself, below whatever has been put around it; None where there is none."""
+    while isinstance(model, RunnableBindingBase):
+        model = model.bound
+    return model if isinstance(model, BaseChatModel) else None
+
+
+def with_chat_model(model: Runnable[Any, Any], chat: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """The same with another model below what has been put around it."""
+    if isinstance(model, RunnableBindingBase):
+        return model.model_copy(update={"bound": with_chat_model(model.bound, chat)})
+    return chat
+
+
+def is_bare_pipeline(model: Runnable[Any, Any]) -> bool:
+    """Whether it is `ChatHuggingFace` over a pipeline, which has no async and drops tools silently.
+
+    Only a process that has imported `langchain_huggingface` can hold one.
+    """
+    package = sys.modules.get("langchain_huggingface")
+    chat = chat_model_below(model)
+    return (
+        package is not None
+        and isinstance(chat, package.ChatHuggingFace)
+        and isinstance(chat.llm, package.HuggingFacePipeline)
+    )
