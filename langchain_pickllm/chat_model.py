@@ -19,6 +19,7 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
     Callbacks,
 )
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_model_stream import (
@@ -41,6 +42,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from langchain_pickllm.arms import arms_of, models_of, profile_of
 from langchain_pickllm.batches import configs_for, result_of
+from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.events import aevent_stream, event_stream
 from langchain_pickllm.runs import arouter_run, router_run
 from langchain_pickllm.stamp import KEY, decision_id_of
@@ -53,7 +55,7 @@ from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
-from pickllm.protocols import Reward
+from pickllm.protocols import Featurizer, Reward
 from pickllm.router import Fallback, Router, Verdict, WeightsLike
 from pickllm.scoring import ScorerLike
 from pickllm.stores import StoreLike
@@ -109,6 +111,7 @@ class RoutedChatModel(BaseChatModel):
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
+        featurizer: Featurizer | Embeddings | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = _BREAKER,
         sticky: bool = False,
@@ -132,6 +135,8 @@ class RoutedChatModel(BaseChatModel):
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes, a function of prompt and answer for example.
                 Without one, rewards come by `feedback` or a `RewardCallbackHandler`.
+            featurizer: Makes a vector of each prompt, for a policy that looks at it; any LangChain
+                embeddings will do.
             fallback: True: the next best arm answers where one fails; False: none does; or names.
             breaker: When an arm that keeps failing is given a rest; None never.
             sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
@@ -157,6 +162,7 @@ class RoutedChatModel(BaseChatModel):
                 weights=weights,
                 reward=reward,
                 scorer=scorer,
+                featurizer=featurizer_of(featurizer),
                 fallback=fallback,
                 breaker=breaker,
                 store=store,

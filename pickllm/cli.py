@@ -59,7 +59,9 @@ def demo(  # noqa: PLR0917  # each is an option of the command
             "1:0:0,0.6:0.4:0; the first are the session's own.",
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(metavar="N", help="Makes tasks and choices repeatable.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Makes tasks and choices repeatable.")
+    ] = 0,
     baselines: Annotated[
         bool, typer.Option(help="Ask each arm alone too: with paid models, it is paid for.")
     ] = True,
@@ -76,8 +78,8 @@ def demo(  # noqa: PLR0917  # each is an option of the command
 ) -> None:
     """Route real prompts over real models, watch it learn, and see what it saved.
 
-    Without --pool it trains two small Llamas on this machine, serves the larger one over HTTP as
-    well, and needs no key, no download and no GPU.
+    Without --pool it trains two small Llamas on this machine, serves the larger
+    one over HTTP as well, and needs no key, no download and no GPU.
     """
     from pickllm.demo.run import DemoSettings, run_demo
 

@@ -1,8 +1,9 @@
 """One request, from the prompt to the lesson. Read this first.
 
-    request ──► decide ──► Call(arm) ──► settle ──► judge ──► Routed
-                   ▲           │
-                   └── the next best arm, where one failed before its first visible output
+    request ──► featurize ──► decide ──► Call(arm) ──► settle ──► judge ──► Routed
+                                ▲           │
+                                └── the next best arm, where one failed before its first
+                                    visible output
 
 `answer` is a generator that never waits: it yields what it wants done, a `Call` of a model or some
 blocking `Work`, and one of the four drivers in `drive.py` does it, sync or async, whole or
@@ -17,7 +18,7 @@ from pickllm.attempts import failed, interrupted, succeeded
 from pickllm.errors import ArmError, Interrupted, UnknownDecision
 from pickllm.pool import Pool
 from pickllm.protocols import Asking
-from pickllm.types import Attempt, Call, Decision, Outcome, Reply, Request, Routed
+from pickllm.types import Attempt, Call, Decision, Outcome, Reply, Request, Routed, Vector
 
 __all__ = ["Desk", "answer"]
 
@@ -29,7 +30,10 @@ class Desk(Protocol):
     def pool(self) -> Pool:
         """The arms."""
 
-    def decide(self, request: Request) -> Decision:
+    def featurize(self, request: Request) -> Asking[Vector | None]:
+        """The prompt as a vector; None where the policy does not look at it."""
+
+    def decide(self, request: Request, features: Vector | None = None) -> Decision:
         """Choose an arm, and enter the decision in the ledger."""
 
     def successor(self, decision: Decision, attempts: list[Attempt]) -> str | None:
@@ -44,7 +48,8 @@ class Desk(Protocol):
 
 def answer(desk: Desk, request: Request) -> Asking[Routed]:
     """The whole of one request. Raises `NoEligibleArm` or, when all arms failed, an `ArmError`."""
-    decision = desk.decide(request)
+    features = yield from desk.featurize(request)
+    decision = desk.decide(request, features)
     attempts: list[Attempt] = []
     try:
         reply = yield from _ask_until_answered(desk, decision, attempts)

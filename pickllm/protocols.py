@@ -3,6 +3,7 @@
 Policy      how to choose, and how to learn              policies/
 Estimator   what each arm is worth                       estimators/
 Explorer    how to choose among estimates                policies/explorers.py
+Featurizer  a prompt as a vector                         langchain_pickllm.embeddings
 Scorer      how good an answer is                        scoring/
 Reward      score, cost and latency in one number        rewards.py
 Store       where learnt state is kept                   stores/
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pickllm.rng import Rng
-from pickllm.types import Call, Choice, Experience, Piece, Reply, Request, Situation, Work
+from pickllm.types import Call, Choice, Experience, Piece, Reply, Request, Situation, Vector, Work
 
 __all__ = [
     "Asking",
     "Entry",
     "Estimator",
     "Explorer",
+    "Featurizer",
     "Policy",
     "Port",
     "Reward",
@@ -89,6 +91,17 @@ class Explorer(Protocol):
         self, values: Sequence[float | None], steps: int, rng: Rng
     ) -> tuple[float, ...]:
         """How likely each arm is, ``[arms]``, sum 1. ``steps`` counts the rewards learnt so far."""
+
+
+class Featurizer(Protocol):
+    """A prompt as a vector, for policies that look at it. It may take its time, and may block."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors, at least 1."""
+
+    def features(self, text: str) -> Vector:
+        """The prompt's features, ``[dim]`` float32."""
 
 
 class Scorer(Protocol):

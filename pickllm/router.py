@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
+
 from pickllm.convergence import Convergence, convergence
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
@@ -29,7 +31,7 @@ from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Record
 from pickllm.policies import PolicyLike, policy_of
 from pickllm.pool import Pool
-from pickllm.protocols import Asking, Reward
+from pickllm.protocols import Asking, Featurizer, Reward
 from pickllm.rewards import WeightedReward, Weights, checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
@@ -46,6 +48,8 @@ from pickllm.types import (
     Request,
     Routed,
     Situation,
+    Vector,
+    Work,
 )
 
 __all__ = ["Fallback", "Router", "Verdict", "WeightsLike"]
@@ -63,6 +67,7 @@ Verdict: TypeAlias = Literal["counted", "corrected", "waiting", "repeated", "no_
 there; ignored, for this source has spoken; ignored, for no model gave an answer to judge."""
 
 _BREAKER = Breaker()
+_BLIND: Vector = np.zeros(0, dtype=np.float32)
 _SILENCE = 100
 """Decisions without any feedback after which a warning is due."""
 
@@ -78,6 +83,7 @@ class Router:
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
+        featurizer: Featurizer | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = _BREAKER,
         store: StoreLike | None = None,
@@ -94,6 +100,7 @@ class Router:
             weights: What quality, cost and latency matter, for the default reward.
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes; without one, rewards come by `feedback`.
+            featurizer: Makes a vector of each prompt, for a policy that looks at it.
             fallback: Who takes over from an arm that fails.
             breaker: When an arm that keeps failing is given a rest; None never.
             store: Where the learnt state is kept; without one it lives as long as the router.
@@ -106,6 +113,7 @@ class Router:
         self.policy = policy_of(policy)
         self.reward = _reward_of(weights, reward)
         self.scorer = None if scorer is None else scorer_of(scorer)
+        self.featurizer = featurizer
         self.fallback = _checked_fallback(fallback, self.pool)
         self.seed = fresh_seed() if seed is None else seed
         self.ledger = Ledger(max_decisions=max_decisions)
@@ -126,13 +134,29 @@ class Router:
         """One request as steps for a driver; see `pickllm.flow` and `pickllm.drive`."""
         return answer(self, request)
 
-    def decide(self, request: Request) -> Decision:
-        """Choose an arm and enter the decision in the ledger, without calling anything."""
+    def featurize(self, request: Request) -> Asking[Vector | None]:
+        """The prompt as a vector; zeros where the featurizer fails, which is counted and logged."""
+        if self.featurizer is None:
+            return None
+        try:
+            features: Vector = yield Work(run=partial(self.featurizer.features, request.text))
+        except Exception as error:  # an answer without a look at the prompt is still an answer
+            self._count("featurizer_failures")
+            logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
+            return np.zeros(self.featurizer.dim, dtype=np.float32)
+        return features
+
+    def decide(self, request: Request, features: Vector | None = None) -> Decision:
+        """Choose an arm and enter the decision in the ledger, without calling anything.
+
+        ``features``, ``[dim]``, are for a policy that looks at the prompt.
+        """
         now_s = self._clock()
         arms, ineligible = self._eligible(request, now_s)
         rng = Rng(seed=self.seed, number=next(self._numbers))
         held = request.hold if request.hold and request.hold.arm in arms else None
-        situation = Situation(arms=arms, request=request)
+        seen = _BLIND if features is None else features
+        situation = Situation(arms=arms, request=request, features=seen)
         choice = _held(held, arms) if held else self._choose(situation, rng)
         drawn = rng.index(choice.probabilities)
         decision = Decision(
@@ -146,6 +170,7 @@ class Router:
             ineligible=ineligible,
             policy=self._policy_name,
             held=held,
+            features=seen,
             session=request.session,
             tenant=request.tenant,
         )
@@ -380,7 +405,7 @@ class Router:
         self._keeper.save(lambda: self._learner.state)
 
     def _fresh_state(self) -> Any:
-        return self.policy.init(self.pool.names, 0)
+        return self.policy.init(self.pool.names, self.featurizer.dim if self.featurizer else 0)
 
     def _learner_from(self, state: Any) -> Learner:
         return Learner(

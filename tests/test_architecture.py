@@ -17,7 +17,7 @@ CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "rng", "types"),
-    ("convergence", "local", "prices", "protocols", "rewards"),
+    ("convergence", "health", "local", "prices", "protocols", "rewards"),
     ("attempts", "estimators", "ledger", "pool", "scoring", "stores"),
     ("policies",),
     ("drive", "explanation", "flow", "keeper", "learner", "testing"),

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from langchain_pickllm.pool_file import load_pool
@@ -29,7 +30,7 @@ from pickllm.evaluation import (
 )
 from pickllm.evaluation.plots import convergence_figure, session_figure, weights_figure
 from pickllm.policies import LearningAutomaton, policy_of
-from pickllm.rewards import WeightedReward, Weights
+from pickllm.rewards import Anchors, WeightedReward, Weights
 from pickllm.router import Router
 
 __all__ = ["DemoSettings", "run_demo"]
@@ -151,7 +152,7 @@ def _tell(
         arms=list(session.model.models),
         probabilities=session.probabilities,
         rewards=session.rewards,
-        name_to_costs_usd=costs,
+        name_to_costs_usd={name: cost for name, cost in costs.items() if not np.isnan(cost).any()},
     )
     report.figure("The session", figure)
 
@@ -202,12 +203,14 @@ def _tell_learning_rates(settings: DemoSettings, report: Report, table: OutcomeT
     }
     figure = settings.out / "learning_rates.png"
     convergence_figure(figure, rate_to_sessions)
-    report.figure("Learning rates of the automaton, replayed on the same answers", figure)
+    report.figure(
+        f"Learning rates of the automaton, replayed: means of {_SESSIONS} sessions", figure
+    )
     for rate, sessions in rate_to_sessions.items():
         came_to = sessions_summary(f"b = {rate:g}", sessions)
         report.line(
             f"b = {rate:g}: mean reward {came_to.reward.mean:.3f}; in the end the likeliest arm "
-            f"had a probability of {came_to.lead:.2f}. Means of {_SESSIONS} sessions."
+            f"has a probability of {came_to.lead:.2f}."
         )
 
 
@@ -225,8 +228,13 @@ def _tell_weights(settings: DemoSettings, report: Report, table: OutcomeTable) -
         ).means
         for label, weights in (settings.label_to_weights or SWEEP).items()
     }
-    title = f"Other weights, replayed on the same answers: means of {_SESSIONS} sessions"
+    title = f"Other weights, replayed: means of {_SESSIONS} sessions"
     report.summaries(title, list(label_to_summary.values()))
+    anchors = Anchors()
+    report.line(
+        f"In a reward, latencies up to {anchors.latency_lo_s * 1e3:g} ms are equally good, and so "
+        f"are costs up to ${anchors.cost_lo_usd:f} a prompt."
+    )
     figure = settings.out / "weights.png"
     weights_figure(figure, label_to_summary)
     report.figure("What the weights come to", figure)

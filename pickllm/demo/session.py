@@ -126,7 +126,7 @@ def ask_every_arm(
         if on_task is not None:
             on_task(model.router)
     for words in failures(model.router):
-        logger.warning("alone, %s", words)
+        logger.warning("each arm alone: %s", words)
     calls = [_answer(record) for record in model.router.ledger]
     shape = score.shape
     return OutcomeTable(

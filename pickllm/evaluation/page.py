@@ -7,11 +7,14 @@ from html import escape
 from math import isnan
 from pathlib import Path
 
+from numpy import format_float_positional
+
 from pickllm.evaluation.table import Summary
 
 __all__ = ["Page", "markdown_table", "summary_rows"]
 
 _STYLE = """
+:root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse } td, th { padding: .3rem .9rem; border-bottom: 1px solid #ccc }
 td:not(:first-child), th:not(:first-child) { text-align: right }
@@ -62,6 +65,7 @@ class Page:
         body = f"<h1>{escape(self.title)}</h1>{''.join(self.parts)}"
         path.write_text(
             f'<!doctype html><html lang="en"><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width">'
             f"<title>{escape(self.title)}</title><style>{_STYLE}</style><body>{body}</body></html>",
             encoding="utf-8",
         )
@@ -86,11 +90,18 @@ def summary_rows(summaries: Sequence[Summary]) -> list[list[str]]:
         [
             summary.name,
             f"{summary.accuracy:.1%}",
-            "unknown" if isnan(summary.cost_usd) else f"${summary.cost_usd:.3g}",
+            _usd(summary.cost_usd),
             f"{summary.latency_s * 1e3:.1f} ms",
         ]
         for summary in summaries
     ]
+
+
+def _usd(cost_usd: float) -> str:
+    """Three digits that count, and no powers of ten."""
+    if isnan(cost_usd):
+        return "unknown"
+    return f"${format_float_positional(cost_usd, precision=3, fractional=False, trim='-')}"
 
 
 def _cell(words: str) -> str:

@@ -45,13 +45,15 @@ def session_figure(
     """
     figure, (left, middle, right) = _panels(3)
     left.plot(_smoothed(rewards), color="black")
-    _label(left, f"Reward, mean of {_WINDOW}", "prompt", "reward")
+    _label(left, f"Reward, mean over {_WINDOW} prompts", "prompt", "reward")
     for column, arm in enumerate(arms):
         middle.plot(probabilities[:, column], label=arm)
+    middle.set_ylim(-0.02, 1.02)
     _label(middle, "Arm probabilities", "prompt", "probability", legend=True)
     for name, costs in name_to_costs_usd.items():
         right.plot(np.cumsum(costs), label=name, linewidth=2.5 if name == "router" else 1.2)
-    _label(right, "Cost so far", "prompt", "USD", legend=True)
+    known = bool(name_to_costs_usd)
+    _label(right, "Cost so far" if known else "Cost unknown", "prompt", "USD", legend=known)
     _save(figure, path)
 
 

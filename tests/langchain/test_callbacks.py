@@ -361,8 +361,8 @@ async def test_an_async_scorer_is_scheduled_on_the_loop() -> None:
     assert {} == handler.counts
 
     asked.set()
-    while not handler.counts:
-        await asyncio.sleep(0)
+    (settling,) = asyncio.all_tasks() - {asyncio.current_task()}
+    await settling
     assert {"counted": 1} == handler.counts
 
 
@@ -387,7 +387,7 @@ def test_feedback_finds_its_decisions_by_the_outermost_run() -> None:
     """A handler without a score only notes which decisions belong to which run."""
     model, run_id = model_of(), uuid7()
     handler = RewardCallbackHandler(model)
-    whole = RunnableLambda(lambda asked: chain_of(model).invoke(asked)).with_config(run_name="app")
+    whole: Runnable[Any, str] = RunnableLambda(lambda asked: chain_of(model).invoke(asked))
     whole.invoke(QUESTION, {"callbacks": [handler], "run_id": run_id})
 
     assert "counted" == model.feedback(run_id, 1.0)

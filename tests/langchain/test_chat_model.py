@@ -158,6 +158,36 @@ def test_an_answer_from_the_cache_needs_no_usage(way: str) -> None:
     assert "no_answer" == model.feedback(second, 1.0)
 
 
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_a_cache_given_to_the_router_is_the_arms(way: str) -> None:
+    """Each arm answers from it for itself, and only for itself."""
+    model = two(cache=InMemoryCache())
+
+    answers = [
+        MODEL_WAYS[way](model.bind(model=name), "Hello", {}).text
+        for name in ("small", "large", "small", "large")
+    ]
+
+    assert ["I am small", "I am large"] * 2 == answers
+    assert [1, 1] == [arm.calls for arm in model.models.values()]
+
+
+def test_arms_that_a_cache_cannot_tell_apart_are_not_cached() -> None:
+    """Two models with one cache key would answer for each other."""
+
+    class Alike(ScriptedChatModel):
+        @property
+        def _identifying_params(self) -> Mapping[str, Any]:
+            return {}
+
+    models = {"small": Alike(says="I am small"), "large": Alike(says="I am large")}
+    model = RoutedChatModel(models=models, cache=InMemoryCache())
+
+    answers = [model.invoke("Hello", model=name).text for name in ("small", "large", "small")]
+
+    assert ["I am small", "I am large", "I am small"] == answers
+
+
 def test_a_message_that_an_arm_keeps_is_not_written_to() -> None:
     """An arm may return one object again and again."""
     kept = AIMessage("Hello", response_metadata={"model_name": "mine"})

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, FakeListLLM
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -127,6 +127,22 @@ def test_a_function_is_an_arm(way: str) -> None:
     answer = MODEL_WAYS[way](model, "Hello", {})
 
     assert ("heard Hello", "counted") == (answer.text, model.feedback(answer, 1.0))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_completion_model_is_an_arm_without_tools(way: str) -> None:
+    """Its text becomes a message, and what needs tools goes elsewhere."""
+    models: dict[str, Runnable[Any, Any]] = {
+        "text": FakeListLLM(responses=["4"]),
+        "chat": ScriptedChatModel(),
+    }
+    model = RoutedChatModel(models=models, policy=lambda s: {s.arms[0]: 1.0})
+
+    answer = WAYS[way](model, "2 + 2?", {})
+    with_tools = WAYS[way](model.bind_tools([get_weather]), "2 + 2?", {})
+
+    assert ("4", "text", "chat") == (answer.text, arm_of(answer), arm_of(with_tools))
+    assert "counted" == model.feedback(answer, 1.0)
 
 
 def test_a_name_for_langchain_to_open_is_an_arm(monkeypatch: pytest.MonkeyPatch) -> None:
