@@ -19,6 +19,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_pickllm.runs import DECISION_ID
 from pickllm.errors import PickLLMError
+from pickllm.lock import Lock
 from pickllm.router import Router
 
 __all__ = ["FinishedRun", "RewardCallbackHandler", "Score"]
@@ -86,7 +87,7 @@ class RewardCallbackHandler(BaseCallbackHandler):
         self._open: dict[UUID, _OpenRun] = {}
         self._root_of: dict[UUID, UUID] = {}
         self._pending: set[asyncio.Task[None]] = set()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def on_chain_start(
         self,

@@ -1,6 +1,5 @@
 """LangChain embeddings as features of prompts, and features as LangChain embeddings."""
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -9,6 +8,7 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from pickllm.errors import ConfigError
+from pickllm.lock import Lock
 from pickllm.protocols import Featurizer
 from pickllm.types import Vector
 
@@ -28,7 +28,7 @@ class EmbeddingFeatures:
     _digest_to_vector: OrderedDict[bytes, Vector] = field(
         default_factory=OrderedDict, init=False, repr=False
     )
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
     _dim: int = field(default=0, init=False, repr=False)
 
     @property

@@ -81,7 +81,10 @@ def demo(  # noqa: PLR0917  # each is an option of the command
     Without --pool it trains two small Llamas on this machine, serves the larger
     one over HTTP as well, and needs no key, no download and no GPU.
     """
-    from pickllm.demo.run import DemoSettings, run_demo
+    try:
+        from pickllm.demo.run import DemoSettings, run_demo
+    except ImportError as error:
+        raise MissingExtra("the demo", extra="demo") from error
 
     run_demo(
         DemoSettings(

@@ -30,6 +30,9 @@ __all__ = ["Clock", "arun", "astream", "run", "stream"]
 
 T = TypeVar("T")
 
+_AHEAD = 8
+"""Pieces that an arm in a thread of its own may be ahead of its consumer."""
+
 Clock: TypeAlias = Callable[[], float]
 """Seconds that never run backwards."""
 
@@ -279,7 +282,7 @@ def _failure(error: Exception, call: Call, *, latency_s: float, shown: bool = Fa
     else:
         failure = ArmError(f"arm {call.arm!r} failed: {type(error).__name__}", arm=call.arm)
         failure.__cause__ = error
-    failure.latency_s, failure.shown = latency_s, shown
+    failure.latency_s, failure.shown = latency_s, shown or failure.shown
     return failure
 
 
@@ -319,6 +322,7 @@ def _first_from_thread(source: Callable[[], Iterator[T]], call: Call) -> T:
 def _from_thread(source: Callable[[], Iterator[T]], call: Call) -> Generator[T, None, None]:
     """The items of an iterator that lives in a daemon thread, each within the call's time limit."""
     items: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    wanted = threading.Semaphore(_AHEAD)
     left = threading.Event()
 
     def pump() -> None:
@@ -327,6 +331,7 @@ def _from_thread(source: Callable[[], Iterator[T]], call: Call) -> Generator[T, 
             try:
                 for item in iterator:
                     items.put(("item", item))
+                    wanted.acquire()
                     if left.is_set():
                         break
             finally:
@@ -348,8 +353,10 @@ def _from_thread(source: Callable[[], Iterator[T]], call: Call) -> Generator[T, 
             if kind == "end":
                 return
             yield item
+            wanted.release()
     finally:
         left.set()
+        wanted.release()
 
 
 async def _aclose(pieces: AsyncIterator[Piece]) -> None:

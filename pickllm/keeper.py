@@ -6,12 +6,12 @@ every save writes the whole state.
 """
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from pickllm.errors import StateConflict
+from pickllm.lock import Lock
 from pickllm.protocols import Store
 from pickllm.stores.codec import decode, encode
 
@@ -31,7 +31,7 @@ class Keeper:
         self._counts: Counter[str] = Counter()
         self._failing = False
         self._saved: object = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def load(self, *, like: Any) -> Any:
         """The state kept, or ``like``, the fresh one, where there is none yet."""

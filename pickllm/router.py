@@ -10,9 +10,7 @@ The router owns the learnt state and the one lock around it, which is never held
 scorer is at work.
 """
 
-import itertools
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +27,7 @@ from pickllm.health import Breaker, Health
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Record
+from pickllm.lock import Lock
 from pickllm.policies import PolicyLike, policy_of
 from pickllm.pool import Pool
 from pickllm.protocols import Asking, Featurizer, Reward
@@ -119,10 +118,10 @@ class Router:
         self.ledger = Ledger(max_decisions=max_decisions)
         self._clock = clock
         self._policy_name = self.policy.name
-        self._numbers = itertools.count()
+        self._next_number = 0
         self._counts: Counter[str] = Counter()
         self._health = Health(breaker)
-        self._lock = threading.RLock()
+        self._lock = Lock()
         kept_in = None if store is None else store_of(store)
         self._keeper = Keeper(kept_in, namespace=namespace, policy=self._policy_name)
         self._learner = self._learner_from(self._keeper.load(like=self._fresh_state()))
@@ -152,8 +151,7 @@ class Router:
         ``features``, ``[dim]``, are for a policy that looks at the prompt.
         """
         now_s = self._clock()
-        arms, ineligible = self._eligible(request, now_s)
-        rng = Rng(seed=self.seed, number=next(self._numbers))
+        arms, ineligible, rng = self._prepared(request, now_s)
         held = request.hold if request.hold and request.hold.arm in arms else None
         seen = _BLIND if features is None else features
         situation = Situation(arms=arms, request=request, features=seen)
@@ -320,11 +318,16 @@ class Router:
             )
         return choice
 
-    def _eligible(self, request: Request, now_s: float) -> tuple[tuple[str, ...], dict[str, str]]:
+    def _prepared(
+        self, request: Request, now_s: float
+    ) -> tuple[tuple[str, ...], dict[str, str], Rng]:
+        """Arms that may be asked now, why not the others, and this decision's randomness."""
         able, unable = self.pool.eligible(request)
         with self._lock:
             healthy, resting = self._health.split(able, now_s)
-        return healthy, unable | resting
+            rng = Rng(seed=self.seed, number=self._next_number)
+            self._next_number += 1
+        return healthy, unable | resting, rng
 
     def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
         with self._lock:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "rng", "types"),
+    ("errors", "lock", "rng", "types"),
     ("convergence", "health", "local", "prices", "protocols", "rewards"),
     ("attempts", "estimators", "ledger", "pool", "scoring", "stores"),
     ("policies",),

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from pickllm.demo.pool import demo_pool
 from pickllm.demo.report import Report
 from pickllm.demo.session import LiveSession, ask_every_arm, failures, run_session
 from pickllm.demo.tasks import make_tasks
-from pickllm.errors import ConfigError
+from pickllm.errors import ConfigError, MissingExtra
 from pickllm.evaluation import (
     OutcomeTable,
     Summary,
@@ -87,6 +88,9 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
 
 def _check(settings: DemoSettings) -> None:
     """Find now what would otherwise be found when all models have been trained and asked."""
+    needed = ["matplotlib"] if settings.pool else ["matplotlib", "torch", "langchain_openai"]
+    if not all(find_spec(module) for module in needed):
+        raise MissingExtra("the demo", extra="demo")
     policy_of(settings.policy)
     for rate in settings.learning_rates:
         LearningAutomaton(step=rate)

@@ -3,6 +3,8 @@
 rules.py     scorers that need no model: a function of yours, exact match
 """
 
+import inspect
+
 from pickllm.errors import ConfigError
 from pickllm.protocols import Scorer
 from pickllm.scoring.rules import FunctionScorer, Grade, exact_match
@@ -17,6 +19,11 @@ def scorer_of(given: ScorerLike) -> Scorer:
     """The scorer that ``given`` stands for, or `ConfigError`."""
     if isinstance(given, type):
         raise ConfigError(f"scorer is the class {given.__name__}; give an instance of it")
+    if inspect.iscoroutinefunction(given):
+        raise ConfigError(
+            "scorer is an async function: give a plain one, which runs in a thread under async, or "
+            "a RewardCallbackHandler with an async score"
+        )
     if hasattr(given, "score"):
         return given
     if callable(given):

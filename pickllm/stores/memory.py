@@ -5,10 +5,10 @@
 (1, 2, b'2')
 """
 
-import threading
 from collections.abc import Iterator
 
 from pickllm.errors import StateConflict
+from pickllm.lock import Lock
 from pickllm.protocols import Entry
 
 __all__ = ["MemoryStore"]
@@ -19,7 +19,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def get(self, key: str) -> Entry | None:
         """What stands under ``key``, or None."""

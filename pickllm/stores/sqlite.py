@@ -9,12 +9,12 @@ there as a whole or not at all, whenever the process dies.
 """
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pickllm.errors import ConfigError, StateConflict
+from pickllm.lock import Lock
 from pickllm.protocols import Entry
 
 __all__ = ["SqliteStore"]
@@ -41,7 +41,7 @@ class SqliteStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         try:
             self._connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
@@ -81,6 +81,10 @@ class SqliteStore:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+    def __reduce__(self) -> tuple[type["SqliteStore"], tuple[str]]:
+        """A copy opens the file anew."""
+        return SqliteStore, (self.path,)
 
     def _run(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
         with self._lock:

@@ -49,7 +49,9 @@ def test_feedback_may_be_any_real_number(value: Any) -> None:
 def test_feedback_to_an_unknown_decision_is_told() -> None:
     """A decision that this router does not hold cannot be judged; it is counted."""
     router = make_router()
-    with pytest.raises(UnknownDecision, match="made by another router, before a reset, or before the last 20000"):
+    with pytest.raises(
+        UnknownDecision, match="made by another router, before a reset, or before the last 20000"
+    ):
         router.feedback("gone", 1.0)
     assert 1 == router.stats()["unknown_decisions"]
 
