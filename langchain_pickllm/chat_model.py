@@ -27,7 +27,7 @@ from langchain_core.language_models.chat_model_stream import (
     ChatModelStream,
 )
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import (
     ChatGeneration,
     ChatGenerationChunk,
@@ -42,6 +42,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from langchain_pickllm.arms import arms_of, models_of, profile_of
 from langchain_pickllm.batches import configs_for, result_of
+from langchain_pickllm.configured import Configured
+from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.events import aevent_stream, event_stream
 from langchain_pickllm.runs import arouter_run, router_run
@@ -397,10 +399,15 @@ class RoutedChatModel(BaseChatModel):
         return profile_of(self.models)
 
     def get_num_tokens(self, text: str) -> int:
-        """The most that any arm counts."""
-        return max(
-            (arm.get_num_tokens(text) for arm in self._chat_models()), default=len(text) // 4 + 1
-        )
+        """The most that any arm counts, or about as many."""
+        return self.get_num_tokens_from_messages([HumanMessage(text)])
+
+    def get_num_tokens_from_messages(
+        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """The most that any arm counts, or about as many."""
+        found = (chat_model_below(model) for model in self.models.values())
+        return count_tokens((chat for chat in found if chat is not None), messages, tools)
 
     # Required of every chat model; only wrappers that bypass the public methods come here
 
@@ -452,11 +459,12 @@ class RoutedChatModel(BaseChatModel):
         self._hear_of_tools(messages)
         return Turn.of(
             router=self.router,
-            models=self.models,
+            configured=Configured(
+                models=self.models, cache=self.cache, output_version=self.output_version
+            ),
             messages=messages,
             config=ensure_config(config),
             sticky=self.sticky,
-            cache=self.cache,
             kwargs={
                 **{key: value for key, value in defaults.items() if value is not None},
                 **kwargs,
@@ -479,10 +487,6 @@ class RoutedChatModel(BaseChatModel):
         """Wait for the router's own rate limiter."""
         if self.rate_limiter is not None:
             await self.rate_limiter.aacquire(blocking=True)
-
-    def _chat_models(self) -> list[BaseChatModel]:
-        found = (chat_model_below(model) for model in self.models.values())
-        return [model for model in found if model is not None]
 
 
 def _known(model: type[BaseChatModel], others: dict[str, Any]) -> dict[str, Any]:

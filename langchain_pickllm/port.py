@@ -5,6 +5,7 @@ so the arm's own run, callbacks, tags, cache, rate limiter and retries work as e
 are counted once, on its own run.
 """
 
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +16,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config, run_in_executor, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
-from langchain_pickllm.caching import with_right_cache
+from langchain_pickllm.configured import Configured
 from langchain_pickllm.reading import came_from_cache, usage_of
 from langchain_pickllm.stamp import stamped, stamped_event
+from langchain_pickllm.watching import watch
 from langchain_pickllm.wrappers import chat_model_below, is_bare_pipeline, with_chat_model
-from pickllm.errors import ArmRefused
+from pickllm.errors import ArmError, ArmRefused
 from pickllm.types import Call, Piece, Reply
 
 __all__ = ["ChatPort", "EventPort"]
@@ -29,28 +31,26 @@ __all__ = ["ChatPort", "EventPort"]
 class ChatPort:
     """The models of a pool, bound to the messages and the run of one call of the router."""
 
-    models: Mapping[str, Runnable[Any, Any]]
+    configured: Configured
     messages: Sequence[BaseMessage]
     config: RunnableConfig
     """Config of the router's children."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """What the caller gave for the model: tools, stop, temperature, …"""
-    cache: Any = None
-    """The router's cache, for arms without one."""
     whole: Any = None
     """The streamed answer as one message, once it has ended."""
 
     def call(self, call: Call) -> Reply:
         """The arm's ``invoke``."""
         arm, config, kwargs = self._prepared(call)
-        with set_config_context(config) as context:
+        with _shown_to_watchers(call, config), set_config_context(config) as context:
             message = context.run(arm.invoke, list(self.messages), config, **kwargs)
         return self._reply(stamped(_checked(call, message), call))
 
     async def acall(self, call: Call) -> Reply:
         """The arm's ``ainvoke``."""
         arm, config, kwargs = self._prepared(call)
-        with set_config_context(config) as context:
+        with _shown_to_watchers(call, config), set_config_context(config) as context:
             if is_bare_pipeline(arm):
                 asked = run_in_executor(config, arm.invoke, list(self.messages), config, **kwargs)
             else:
@@ -97,7 +97,7 @@ class ChatPort:
 
     def _prepared(self, call: Call) -> tuple[Runnable[Any, Any], RunnableConfig, dict[str, Any]]:
         """The arm with the call's tools bound its own way, its config, and the other arguments."""
-        arm, kwargs = with_right_cache(self.models, call.arm, self.cache), dict(self.kwargs)
+        arm, kwargs = self.configured.arm(call.arm), dict(self.kwargs)
         if kwargs.get("tools"):
             arm, kwargs = _with_tools(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
@@ -122,7 +122,7 @@ class EventPort(ChatPort):
         """The events of the arm's own stream; the last one carries the decision."""
         arm, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
-            start: Any = arm.stream_events  # a chat model's returns more than a Runnable's
+            start = _chat_only(call, arm).stream_events
             events = context.run(start, list(self.messages), config, version="v3", **kwargs)
             pulled = iter(events)
             while (event := context.run(next, pulled, None)) is not None:
@@ -133,7 +133,7 @@ class EventPort(ChatPort):
         """The events of the arm's own stream; the last one carries the decision."""
         arm, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
-            start: Any = arm.astream_events  # a chat model's returns more than a Runnable's
+            start = _chat_only(call, arm).astream_events
             events = await coro_with_context(
                 start(list(self.messages), config, version="v3", **kwargs), context
             )
@@ -149,6 +149,28 @@ class EventPort(ChatPort):
                 f"arm {call.arm!r} was left before its message was whole", arm=call.arm
             )
         return self._reply(self.whole)
+
+
+@contextlib.contextmanager
+def _shown_to_watchers(call: Call, config: RunnableConfig) -> Iterator[None]:
+    """An arm that fails after its tokens were watched has failed in sight of the consumer."""
+    watcher = watch(config)
+    try:
+        yield
+    except Exception as error:
+        if watcher is None or not watcher.seen:
+            raise
+        broken = f"arm {call.arm!r} broke off: {type(error).__name__}"
+        raise ArmError(broken, arm=call.arm, shown=True) from error
+
+
+def _chat_only(call: Call, arm: Runnable[Any, Any]) -> Any:
+    """The arm, which must be a chat model: others have no content-block streams."""
+    if chat_model_below(arm) is None:
+        raise ArmRefused(
+            f"arm {call.arm!r} is no chat model, and content-block streams need one", arm=call.arm
+        )
+    return arm
 
 
 def _with_tools(

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langchain_core.utils.uuid import uuid7
 
+from langchain_pickllm.configured import Configured
 from langchain_pickllm.port import ChatPort
 from langchain_pickllm.reading import needs_of, prompt_text, tokens_of
 from langchain_pickllm.stickiness import hold_of
@@ -27,25 +28,23 @@ class Turn:
     """One request on its way from LangChain to the router."""
 
     router: Router
-    models: Mapping[str, Runnable[Any, Any]]
+    configured: Configured
     messages: list[BaseMessage]
     config: RunnableConfig
     kwargs: Mapping[str, Any]
     request: Request
     run_id: UUID
-    cache: Any
 
     @classmethod
     def of(
         cls,
         *,
         router: Router,
-        models: Mapping[str, Runnable[Any, Any]],
+        configured: Configured,
         messages: list[BaseMessage],
         config: RunnableConfig,
         kwargs: Mapping[str, Any],
         sticky: bool,
-        cache: Any,
     ) -> "Turn":
         """Read a call. The router's run and its decision have one id."""
         run_id = config.get("run_id") or uuid7()
@@ -62,13 +61,12 @@ class Turn:
         )
         return cls(
             router=router,
-            models=models,
+            configured=configured,
             messages=messages,
             config=config,
             kwargs={key: value for key, value in kwargs.items() if key != "model"},
             request=request,
             run_id=run_id,
-            cache=cache,
         )
 
     def flow(self) -> Asking[Routed]:
@@ -78,11 +76,10 @@ class Turn:
     def port(self, child: Callbacks, kind: type[ChatPort] = ChatPort) -> ChatPort:
         """The pool's models, bound to this call; ``child`` puts their runs below the router's."""
         return kind(
-            models=self.models,
+            configured=self.configured,
             messages=self.messages,
             config=patch_config(self.config, callbacks=child),  # type: ignore[arg-type]  # a manager
             kwargs=self.kwargs,
-            cache=self.cache,
         )
 
 

@@ -133,14 +133,10 @@ def test_an_arm_that_gives_no_message_is_refused(way: str) -> None:
     """A parser behind an arm is a mistake, and the error says so."""
     arm = ScriptedChatModel() | StrOutputParser()
     model = RoutedChatModel(models={"parsed": arm})
-    error = NotImplementedError if "v3" in way else ArmRefused
+    said = "is no chat model" if "v3" in way else "returned str, not an AIMessage.*without output"
 
-    with pytest.raises(error) as caught:
+    with pytest.raises(ArmRefused, match=f"arm 'parsed' {said}"):
         MODEL_WAYS[way](model, "Hello", {})
-
-    if error is ArmRefused:
-        assert "arm 'parsed' returned str, not an AIMessage" in str(caught.value)
-        assert "without output parsers" in str(caught.value)
 
 
 @every_way

@@ -1,0 +1,49 @@
+"""Whether someone watches an arm's tokens while it answers as a whole.
+
+With a streaming handler attached (LangGraph's ``stream_mode="messages"``, `astream_events`) an
+`invoke` streams inside, and its tokens are seen as they come. An arm that fails after that must not
+be replaced: whoever watches would see two answers spliced.
+"""
+
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.runnables import RunnableConfig
+
+# the marks by which LangChain itself knows that someone watches; they have no public name
+from langchain_core.tracers._streaming import (
+    _StreamingCallbackHandler,
+    _V2StreamingCallbackHandler,
+)
+
+__all__ = ["Watch", "watch"]
+
+
+class Watch(BaseCallbackHandler):
+    """Notes whether a visible token has passed."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        """A token; the first ones may be empty."""
+        self.seen = self.seen or bool(token)
+
+    def on_stream_event(self, event: Any, **kwargs: Any) -> None:
+        """A protocol event; content has been seen with the first block of it."""
+        self.seen = self.seen or str(event.get("event", "")).startswith("content-block")
+
+
+def watch(config: RunnableConfig) -> Watch | None:
+    """Watch along with a streaming handler of this config, if there is one."""
+    manager = config.get("callbacks")
+    if not isinstance(manager, BaseCallbackManager):
+        return None
+    marks = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
+    if not any(isinstance(handler, marks) for handler in manager.handlers):
+        return None
+    watcher = Watch()
+    manager.add_handler(watcher)
+    return watcher
