@@ -28,6 +28,18 @@ demo: $(READY)  ## Route real prompts over real models and see what it saves (tw
 test: $(READY)  ## Run all tests, the README's and the notebooks' code among them
 	$(BIN)/pytest -n auto --dist loadgroup -q
 
+# A newer LangChain beside the one that pip resolves, without its own dependencies: pip holds it back
+# where one of those is missing, and users have it all the same.
+NEWEST := $(VENV)/newest
+$(NEWEST)/.ready: $(READY) Makefile
+	$(BIN)/pip install --quiet --upgrade --no-deps --target $(NEWEST) \
+		langchain-core==1.8.1 langchain==1.5.0 langchain-openai==1.7.4
+	touch $(NEWEST)/.ready
+
+.PHONY: test-newest
+test-newest: $(NEWEST)/.ready  ## Run the LangChain tests on a newer LangChain
+	PYTHONPATH=$(NEWEST) $(BIN)/pytest -n auto --dist loadgroup -q tests/langchain
+
 .PHONY: lint
 lint: $(READY)  ## Check style
 	$(BIN)/ruff format --check .
@@ -38,7 +50,7 @@ types: $(READY)  ## Check types
 	$(BIN)/mypy
 
 .PHONY: check
-check: lint types test  ## All that a change must pass
+check: lint types test test-newest  ## All that a change must pass
 
 .PHONY: format
 format: $(READY)  ## Put the code in form
