@@ -46,6 +46,7 @@ __all__ = [
     "is_sound",
     "make_tiny_llama",
     "make_tokenizer",
+    "no_bars",
     "progress_bar",
     "train",
 ]
@@ -107,7 +108,9 @@ class Recipe:
 
 
 SMALL = Recipe(name="small", layers=1, width=48, heads=12, steps=2500)
+"""Right on what is easy, and trained within half a minute."""
 LARGE = Recipe(name="large", layers=3, width=96, heads=12, steps=3000)
+"""Right on nearly everything, and trained within two minutes."""
 _TINY = Recipe(name="tiny", layers=1, width=32, heads=8, steps=0, families=("sort",))
 
 

@@ -20,10 +20,24 @@ from itertools import cycle, pairwise
 from string import ascii_lowercase, digits
 from typing import Literal, TypeAlias
 
+__all__ = [
+    "DIFFICULTIES",
+    "FAMILIES",
+    "INSTRUCTION",
+    "PHRASES",
+    "Maker",
+    "Split",
+    "Task",
+    "grade",
+    "make_tasks",
+    "split_of",
+]
+
 Split: TypeAlias = Literal["train", "held_out"]
 """`train` for what a model learns from, `held_out` for what it is asked afterwards."""
 
 DIFFICULTIES: Sequence[int] = (1, 2, 3)
+"""From the easiest to the hardest."""
 INSTRUCTION = "Reply with the answer only: no other words and no full stop."
 """A system message for chat models at large. The demo's own models know it without being told."""
 

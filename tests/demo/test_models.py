@@ -1,6 +1,7 @@
 """The demo's models: what they read, how they learn, and where they are kept."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +152,21 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
     assert is_sound(ensure_model(_RECIPE, folder=tmp_path))
+
+
+def test_what_a_killed_run_has_left_is_cleared(tmp_path: Path) -> None:
+    """Once nobody can be writing it any more; what may be at work is left alone."""
+    kept = ensure_model(_RECIPE, folder=tmp_path)
+    old, fresh = (kept.parent / f".unfinished-{name}" / "model" for name in ("old", "fresh"))
+    for folder in (old, fresh):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"half")
+    os.utime(old.parent, (0, 0))
+
+    again = ensure_model(_RECIPE, folder=tmp_path)
+
+    assert kept == again
+    assert [".unfinished-fresh", "test"] == sorted(path.name for path in kept.parent.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["cut short", "file missing", "no manifest", "odd manifest"])

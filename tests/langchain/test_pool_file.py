@@ -94,7 +94,8 @@ def test_a_server_of_the_user_s_own_gets_no_key_that_is_not_named_for_it(written
 
     assert "none" == revealed(pool.models["a"])
     assert KEY == revealed(pool.models["b"])
-    assert "http://127.0.0.1:9/v1" == getattr(pool.models["a"], "openai_api_base")  # noqa: B009
+    assert isinstance(pool.models["a"], ChatOpenAI)
+    assert "http://127.0.0.1:9/v1" == pool.models["a"].openai_api_base
 
 
 def test_what_init_chat_model_opens_may_be_named(written: Any) -> None:
