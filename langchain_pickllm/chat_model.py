@@ -58,8 +58,9 @@ from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
 from pickllm.protocols import Featurizer, Reward
-from pickllm.router import Fallback, Router, Verdict, WeightsLike
+from pickllm.router import Router, Verdict
 from pickllm.scoring import ScorerLike
+from pickllm.settings import Fallback, WeightsLike
 from pickllm.stores import StoreLike
 from pickllm.types import Arm
 

@@ -31,9 +31,10 @@ from pickllm.lock import Lock
 from pickllm.policies import PolicyLike, policy_of
 from pickllm.pool import Pool
 from pickllm.protocols import Asking, Featurizer, Reward
-from pickllm.rewards import WeightedReward, Weights, checked_score
+from pickllm.rewards import checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
+from pickllm.settings import Fallback, WeightsLike, fallback_of, pool_of, reward_of
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import (
     Arm,
@@ -51,15 +52,9 @@ from pickllm.types import (
     Work,
 )
 
-__all__ = ["Fallback", "Router", "Verdict", "WeightsLike"]
+__all__ = ["Router", "Verdict"]
 
 logger = logging.getLogger("pickllm")
-
-Fallback: TypeAlias = bool | Sequence[str]
-"""True: the next best arm takes over from one that failed; False: none does; or names, in order."""
-
-WeightsLike: TypeAlias = Weights | Mapping[str, float]
-"""Weights, or a mapping such as ``{"quality": 0.7, "cost": 0.3}``; what it leaves out is zero."""
 
 Verdict: TypeAlias = Literal["counted", "corrected", "waiting", "repeated", "no_answer"]
 """What became of feedback: learnt; learnt in place of an earlier value; kept until the answer is
@@ -108,12 +103,12 @@ class Router:
             max_decisions: How many decisions are held for late feedback.
             clock: Seconds since the epoch.
         """
-        self.pool = _pool_of(arms)
+        self.pool = pool_of(arms)
         self.policy = policy_of(policy)
-        self.reward = _reward_of(weights, reward)
+        self.reward = reward_of(weights, reward)
         self.scorer = None if scorer is None else scorer_of(scorer)
         self.featurizer = featurizer
-        self.fallback = _checked_fallback(fallback, self.pool)
+        self.fallback = fallback_of(fallback, self.pool)
         self.seed = fresh_seed() if seed is None else seed
         self.ledger = Ledger(max_decisions=max_decisions)
         self._clock = clock
@@ -437,36 +432,3 @@ class Router:
 
 def _held(hold: Hold, arms: tuple[str, ...]) -> Choice:
     return Choice(probabilities=tuple(float(arm == hold.arm) for arm in arms))
-
-
-def _pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:
-    if isinstance(arms, Pool):
-        return arms
-    return Pool.of(arms) if isinstance(arms, Mapping) else Pool(arms)
-
-
-def _reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
-    if reward is not None:
-        if weights is not None:
-            raise ConfigError("give weights or a reward, not both: a reward has its own weights")
-        if isinstance(reward, type):
-            raise ConfigError(f"reward is the class {reward.__name__}; give an instance of it")
-        return reward
-    if weights is None or isinstance(weights, Weights):
-        return WeightedReward(weights=weights or Weights())
-    unknown = sorted(set(weights) - set(Weights().by_name))
-    if unknown:
-        raise ConfigError(f"no weight is called {unknown}; there are quality, cost and latency")
-    return WeightedReward(weights=Weights(**{**dict.fromkeys(Weights().by_name, 0.0), **weights}))
-
-
-def _checked_fallback(fallback: Fallback, pool: Pool) -> Fallback:
-    if isinstance(fallback, bool):
-        return fallback
-    if (
-        isinstance(fallback, str)
-        or not isinstance(fallback, Sequence)
-        or not set(fallback) <= set(pool.names)
-    ):
-        raise ConfigError(f"fallback must be True, False or names of {list(pool.names)}")
-    return tuple(fallback) or False

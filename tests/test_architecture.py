@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "lock", "rng", "types"),
     ("convergence", "health", "local", "prices", "protocols", "rewards"),
     ("attempts", "estimators", "ledger", "pool", "scoring", "stores"),
-    ("policies",),
+    ("policies", "settings"),
     ("drive", "explanation", "flow", "keeper", "learner", "testing"),
     ("router",),
     ("pickllm",),

@@ -1,0 +1,54 @@
+"""What a user may write for a router's settings, and what it becomes, checked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from pickllm.errors import ConfigError
+from pickllm.pool import Pool
+from pickllm.protocols import Reward
+from pickllm.rewards import WeightedReward, Weights
+from pickllm.types import Arm
+
+__all__ = ["Fallback", "WeightsLike", "fallback_of", "pool_of", "reward_of"]
+
+Fallback: TypeAlias = bool | Sequence[str]
+"""True: the next best arm takes over from one that failed; False: none does; or names, in order."""
+
+WeightsLike: TypeAlias = Weights | Mapping[str, float]
+"""Weights, or a mapping such as ``{"quality": 0.7, "cost": 0.3}``; what it leaves out is zero."""
+
+
+def pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:
+    """The pool that these arms make."""
+    if isinstance(arms, Pool):
+        return arms
+    return Pool.of(arms) if isinstance(arms, Mapping) else Pool(arms)
+
+
+def reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
+    """The reward given, or the default one with these weights."""
+    if reward is not None:
+        if weights is not None:
+            raise ConfigError("give weights or a reward, not both: a reward has its own weights")
+        if isinstance(reward, type):
+            raise ConfigError(f"reward is the class {reward.__name__}; give an instance of it")
+        return reward
+    if weights is None or isinstance(weights, Weights):
+        return WeightedReward(weights=weights or Weights())
+    unknown = sorted(set(weights) - set(Weights().by_name))
+    if unknown:
+        raise ConfigError(f"no weight is called {unknown}; there are quality, cost and latency")
+    return WeightedReward(weights=Weights(**{**dict.fromkeys(Weights().by_name, 0.0), **weights}))
+
+
+def fallback_of(fallback: Fallback, pool: Pool) -> Fallback:
+    """The fallback, once it is known to name arms of the pool."""
+    if isinstance(fallback, bool):
+        return fallback
+    if (
+        isinstance(fallback, str)
+        or not isinstance(fallback, Sequence)
+        or not set(fallback) <= set(pool.names)
+    ):
+        raise ConfigError(f"fallback must be True, False or names of {list(pool.names)}")
+    return tuple(fallback) or False
