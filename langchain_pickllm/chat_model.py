@@ -2,38 +2,21 @@
 
     chain = prompt | RoutedChatModel(models={"small": small, "large": large}) | parser
 
-It overrides the public methods of `BaseChatModel`, for only so can the arm's run hang below the
-router's and everything be counted once; see `langchain_pickllm.runs`. What it returns is the arm's
-own message with one key more in ``response_metadata``.
+What it returns is the arm's own message with one key more in ``response_metadata``. How LangChain
+calls it stands in `langchain_pickllm.entry_points`; here is what it is made of, and what is said
+to it.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, ClassVar, Self, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForLLMRun,
-    CallbackManagerForLLMRun,
-    Callbacks,
-)
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.chat_model_stream import (
-    AsyncChatModelStream,
-    ChatModelStream,
-)
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.outputs import (
-    ChatGeneration,
-    ChatGenerationChunk,
-    ChatResult,
-    LLMResult,
-)
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
@@ -41,18 +24,16 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, model_validator
 
 from langchain_pickllm.arms import arms_of, models_of, profile_of
-from langchain_pickllm.batches import configs_for, result_of
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
-from langchain_pickllm.events import aevent_stream, event_stream
-from langchain_pickllm.runs import arouter_run, router_run
+from langchain_pickllm.entry_points import RoutedEntryPoints
 from langchain_pickllm.stamp import KEY, decision_id_of
 from langchain_pickllm.stickiness import failed_tool_calls
 from langchain_pickllm.structured import judged_by_parsing
 from langchain_pickllm.turn import Turn
 from langchain_pickllm.wrappers import chat_model_below
-from pickllm import __version__, drive
+from pickllm import __version__
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
@@ -73,7 +54,7 @@ _OF_THE_ARMS = frozenset({"api_key", "base_url", "max_retries"})
 """Standard arguments of chat models that only the arms' own constructors can honour."""
 
 
-class RoutedChatModel(BaseChatModel):
+class RoutedChatModel(RoutedEntryPoints):
     """A chat model over a pool of chat models; learns which of them to ask.
 
     Example:
@@ -218,148 +199,6 @@ class RoutedChatModel(BaseChatModel):
         """What happened how often; see `pickllm.Router.stats`."""
         return self.router.stats()
 
-    # The entry points of a chat model
-
-    def invoke(
-        self,
-        input: LanguageModelInput,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Ask one arm."""
-        turn = self._turn(input, config, stop, kwargs)
-        with router_run(self, turn) as run:
-            self.take_a_slot()
-            routed = drive.run(turn.flow(), turn.port(run.get_child()))
-            run.on_chain_end(routed.reply.message)
-        return cast("AIMessage", routed.reply.message)
-
-    async def ainvoke(
-        self,
-        input: LanguageModelInput,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Ask one arm without blocking the loop."""
-        turn = self._turn(input, config, stop, kwargs)
-        async with arouter_run(self, turn) as run:
-            await self.atake_a_slot()
-            routed = await drive.arun(turn.flow(), turn.port(run.get_child()))
-            await run.on_chain_end(routed.reply.message)
-        return cast("AIMessage", routed.reply.message)
-
-    def stream(
-        self,
-        input: LanguageModelInput,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        """Ask one arm, chunk by chunk; the first chunk carries the decision."""
-        if self._streaming_disabled(**kwargs):
-            yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
-            return
-        turn = self._turn(input, config, stop, kwargs)
-        with router_run(self, turn) as run:
-            self.take_a_slot()
-            port = turn.port(run.get_child())
-            yield from drive.stream(turn.flow(), port)
-            run.on_chain_end(port.whole)
-
-    async def astream(
-        self,
-        input: LanguageModelInput,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Ask one arm, chunk by chunk, without blocking the loop."""
-        if self._streaming_disabled(**kwargs):
-            yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
-            return
-        turn = self._turn(input, config, stop, kwargs)
-        async with arouter_run(self, turn) as run:
-            await self.atake_a_slot()
-            port = turn.port(run.get_child())
-            async with aclosing(drive.astream(turn.flow(), port)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            await run.on_chain_end(port.whole)
-
-    def generate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        *,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        run_name: str | None = None,
-        run_id: UUID | None = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Route each list of messages by itself."""
-        configs = configs_for(len(messages), callbacks, tags, metadata, run_name, run_id)
-        answers = [
-            self.invoke(asked, config, stop=stop, **kwargs)
-            for asked, config in zip(messages, configs, strict=True)
-        ]
-        return result_of(answers, configs)
-
-    async def agenerate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        *,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        run_name: str | None = None,
-        run_id: UUID | None = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Route each list of messages by itself, all at once."""
-        configs = configs_for(len(messages), callbacks, tags, metadata, run_name, run_id)
-        answers = await asyncio.gather(
-            *(
-                self.ainvoke(asked, config, stop=stop, **kwargs)
-                for asked, config in zip(messages, configs, strict=True)
-            ),
-            return_exceptions=True,  # one failure must not leave the others running unwatched
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return result_of(cast("list[AIMessage]", answers), configs)
-
-    def _chat_model_stream_v3(
-        self,
-        input: LanguageModelInput,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> ChatModelStream:
-        """``stream_events(version="v3")``."""
-        return event_stream(self, self._turn(input, config, stop, kwargs))
-
-    async def _achat_model_stream_v3(
-        self,
-        input: LanguageModelInput,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AsyncChatModelStream:
-        """``astream_events(version="v3")``."""
-        return aevent_stream(self, self._turn(input, config, stop, kwargs))
-
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
@@ -410,38 +249,6 @@ class RoutedChatModel(BaseChatModel):
         found = (chat_model_below(model) for model in self.models.values())
         return count_tokens((chat for chat in found if chat is not None), messages, tools)
 
-    # Required of every chat model; only wrappers that bypass the public methods come here
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        message = self.invoke(messages, stop=stop, **kwargs)
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        message = await self.ainvoke(messages, stop=stop, **kwargs)
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self.stream(messages, stop=stop, **kwargs):
-            yield ChatGenerationChunk(message=chunk)
-
     # Inside
 
     def _turn(
@@ -478,16 +285,6 @@ class RoutedChatModel(BaseChatModel):
             decision_id = message.response_metadata.get(KEY, {}).get("decision_id", "")
             if self.router.knows(decision_id):
                 self.router.feedback(decision_id, 0.0, "tool_error")
-
-    def take_a_slot(self) -> None:
-        """Wait for the router's own rate limiter."""
-        if self.rate_limiter is not None:
-            self.rate_limiter.acquire(blocking=True)
-
-    async def atake_a_slot(self) -> None:
-        """Wait for the router's own rate limiter."""
-        if self.rate_limiter is not None:
-            await self.rate_limiter.aacquire(blocking=True)
 
 
 def _known(model: type[BaseChatModel], others: dict[str, Any]) -> dict[str, Any]:

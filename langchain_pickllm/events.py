@@ -21,14 +21,14 @@ from langchain_pickllm.turn import Turn
 from pickllm import drive
 
 if TYPE_CHECKING:
-    from langchain_pickllm.chat_model import RoutedChatModel
+    from langchain_pickllm.entry_points import RoutedEntryPoints
 
 __all__ = ["aevent_stream", "event_stream"]
 
 _FINISH = "message-finish"
 
 
-def event_stream(model: "RoutedChatModel", turn: Turn) -> ChatModelStream:
+def event_stream(model: "RoutedEntryPoints", turn: Turn) -> ChatModelStream:
     """The answer to a turn, as a stream that is pulled."""
     stream, events = ChatModelStream(), _events(model, turn)
 
@@ -50,7 +50,7 @@ def event_stream(model: "RoutedChatModel", turn: Turn) -> ChatModelStream:
     return stream
 
 
-def aevent_stream(model: "RoutedChatModel", turn: Turn) -> AsyncChatModelStream:
+def aevent_stream(model: "RoutedEntryPoints", turn: Turn) -> AsyncChatModelStream:
     """The answer to a turn, as a stream that a task of its own feeds."""
     stream, events = AsyncChatModelStream(), _aevents(model, turn)
 
@@ -77,7 +77,7 @@ def aevent_stream(model: "RoutedChatModel", turn: Turn) -> AsyncChatModelStream:
     return stream
 
 
-def _events(model: "RoutedChatModel", turn: Turn) -> Iterator[dict[str, Any]]:
+def _events(model: "RoutedEntryPoints", turn: Turn) -> Iterator[dict[str, Any]]:
     with router_run(model, turn) as run:
         model.take_a_slot()
         port = turn.port(run.get_child(), EventPort)
@@ -85,7 +85,7 @@ def _events(model: "RoutedChatModel", turn: Turn) -> Iterator[dict[str, Any]]:
         run.on_chain_end(port.whole)
 
 
-async def _aevents(model: "RoutedChatModel", turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
+async def _aevents(model: "RoutedEntryPoints", turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
     async with arouter_run(model, turn) as run:
         await model.atake_a_slot()
         port = turn.port(run.get_child(), EventPort)
