@@ -2,36 +2,46 @@
 
     ChatLocal.load("meta-llama/Llama-2-13b-chat-hf", dtype="bfloat16", device_map="auto")
 
-LangChain's own wrapper of a pipeline has no async, reports no usage, echoes the prompt and renders
-images as text into it; this one does none of that.
+LangChain's own wrapper of a pipeline has no async, reports no usage, echoes the prompt, loses tools
+and renders images as text into it; this one does none of that.
 """
 
 import asyncio
+import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    BaseMessage,
-    ChatMessage,
-    HumanMessage,
-    SystemMessage,
-)
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
+from langchain_pickllm.local_turns import Request, request_of
 from pickllm.errors import ConfigError
 from pickllm.local import Generated, LocalModel
+from pickllm.tool_calls import BadToolCall
 
 __all__ = ["ChatLocal"]
+
+
+_NOT_GENERATION = ("stream", "tools", "tool_choice", "parallel_tool_calls", "strict")
+"""Arguments of a call that are about its form, and mean nothing to the generation."""
 
 
 class ChatLocal(BaseChatModel):
@@ -86,7 +96,7 @@ class ChatLocal(BaseChatModel):
             image_inputs=False,
             audio_inputs=False,
             pdf_inputs=False,
-            tool_calling=False,
+            tool_calling=self.model.knows_tools,
             structured_output=False,
         )
         if self.model.window is not None:
@@ -106,7 +116,38 @@ class ChatLocal(BaseChatModel):
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
         """Length in tokens, by the model's own tokenizer and chat template."""
-        return self.model.count_tokens(_turns(messages))
+        shown = {"tools": [convert_to_openai_tool(tool) for tool in tools or ()]}
+        asked = self._request(messages, shown)
+        return self.model.count_tokens(asked.turns, tools=asked.tools)
+
+    def bind_tools(
+        self,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | Mapping[str, Any] | bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Show tools to the model, if its chat template does.
+
+        A ``tool_choice`` that wants a call, "any" or the name of a tool, asks for it in words and
+        shows that tool alone; the model may still answer otherwise.
+        """
+        if not self.model.knows_tools:
+            raise ConfigError(
+                f"the chat template of {self.model.name} shows no tools to the model: take a model "
+                "that was trained to call them"
+            )
+        formatted = [
+            convert_to_openai_tool(dict(t) if isinstance(t, Mapping) else t) for t in tools
+        ]
+        given = {} if tool_choice is None else {"tool_choice": tool_choice}
+        request_of([], {"tools": formatted, **given}, knows_tools=True)  # told now if it cannot be
+        return self.bind(tools=formatted, **given, **kwargs)
+
+    def _request(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Request:
+        if not messages:
+            raise ConfigError("no messages: a chat model needs at least one")
+        return request_of(messages, kwargs, knows_tools=self.model.knows_tools)
 
     def _generate(
         self,
@@ -138,13 +179,26 @@ class ChatLocal(BaseChatModel):
         kwargs: Mapping[str, Any],
         left: threading.Event | None = None,
     ) -> Generated:
+        asked = self._request(messages, kwargs)
         return self.model.generate(
-            _turns(messages), stop=stop or self.stop or (), left=left, **self._settings(kwargs)
+            asked.turns,
+            tools=asked.tools,
+            stop=stop or self.stop or (),
+            left=left,
+            **self._settings(kwargs),
         )
 
     def _result(self, done: Generated) -> ChatResult:
         message = AIMessage(
             content=done.text,
+            tool_calls=[
+                tool_call(name=call.name, args=dict(call.arguments), id=_new_id())
+                for call in done.calls
+            ],
+            invalid_tool_calls=[
+                invalid_tool_call(args=_malformed(bad), id=_new_id(), error=bad.error)
+                for bad in done.bad_calls
+            ],
             usage_metadata=_usage(done),
             response_metadata=self._metadata(done),
         )
@@ -157,13 +211,18 @@ class ChatLocal(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        asked = self._request(messages, kwargs)
         pieces = self.model.stream(
-            _turns(messages), stop=stop or self.stop or (), **self._settings(kwargs)
+            asked.turns,
+            tools=asked.tools,
+            stop=stop or self.stop or (),
+            **self._settings(kwargs),
         )
         done = yield from _as_chunks(pieces)
         yield ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
+                tool_call_chunks=_call_chunks(done),
                 usage_metadata=_usage(done),
                 response_metadata=self._metadata(done),
                 chunk_position="last",
@@ -179,7 +238,8 @@ class ChatLocal(BaseChatModel):
             **kwargs,
         }
         temperature, max_tokens = settings.pop("temperature"), settings.pop("max_tokens")
-        settings.pop("stream", None)
+        for name in _NOT_GENERATION:
+            settings.pop(name, None)
         if max_tokens is not None:
             if max_tokens < 1:
                 raise ConfigError(f"max_tokens is {max_tokens}; it must be at least 1")
@@ -213,42 +273,31 @@ def _as_chunks(pieces: Any) -> Any:
         pieces.close()
 
 
+def _call_chunks(done: Generated) -> list[ToolCallChunk]:
+    """Each call in one chunk, whose arguments LangChain reads again."""
+    written: list[tuple[str | None, str]] = [
+        (call.name, json.dumps(dict(call.arguments))) for call in done.calls
+    ]
+    written += [(None, _malformed(bad)) for bad in done.bad_calls]
+    return [
+        tool_call_chunk(name=name, args=source, id=_new_id(), index=number)
+        for number, (name, source) in enumerate(written)
+    ]
+
+
+def _malformed(bad: BadToolCall) -> str:
+    """The source, so marked that LangChain does not mend the JSON of a call that was cut off."""
+    return f"malformed: {bad.source}"
+
+
+def _new_id() -> str:
+    """An id of a call, as long as the chat templates of Mistral want it."""
+    return uuid.uuid4().hex[:9]
+
+
 def _usage(done: Generated) -> UsageMetadata:
     return UsageMetadata(
         input_tokens=done.tokens_in,
         output_tokens=done.tokens_out,
         total_tokens=done.tokens_in + done.tokens_out,
     )
-
-
-def _turns(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
-    """Messages as a chat template takes them: roles and texts."""
-    if not messages:
-        raise ConfigError("no messages: a chat model needs at least one")
-    return [{"role": _role(message), "content": _text(message)} for message in messages]
-
-
-def _role(message: BaseMessage) -> str:
-    match message:
-        case HumanMessage():
-            return "user"
-        case AIMessage():
-            return "assistant"
-        case SystemMessage():
-            return "system"
-        case ChatMessage():
-            return message.role
-    raise ConfigError(f"a local model cannot read a message of type {message.type!r}")
-
-
-_THOUGHTS = {"reasoning", "thinking", "redacted_thinking"}
-"""Kinds of content that another model wrote for itself: left out of what this one is shown."""
-
-
-def _text(message: BaseMessage) -> str:
-    if isinstance(message.content, list):
-        blocks = [block for block in message.content if isinstance(block, dict)]
-        kinds = {str(block.get("type")) for block in blocks} - {"text"} - _THOUGHTS
-        if kinds:
-            raise ConfigError(f"a local model reads text only; this message holds {sorted(kinds)}")
-    return message.text

@@ -18,10 +18,11 @@ from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.reading import came_from_cache, usage_of
-from langchain_pickllm.stamp import stamped, stamped_event
+from langchain_pickllm.stamp import stamped, stamped_event, unstamped
 from langchain_pickllm.watching import watch
 from langchain_pickllm.wrappers import chat_model_below, is_bare_pipeline, with_chat_model
 from pickllm.errors import ArmError, ArmRefused
+from pickllm.router import Router
 from pickllm.types import Call, Piece, Reply
 
 __all__ = ["ChatPort", "EventPort"]
@@ -42,27 +43,27 @@ class ChatPort:
 
     def call(self, call: Call) -> Reply:
         """The arm's ``invoke``."""
-        arm, config, kwargs = self._prepared(call)
+        arm, messages, config, kwargs = self._prepared(call)
         with _shown_to_watchers(call, config), set_config_context(config) as context:
-            message = context.run(arm.invoke, list(self.messages), config, **kwargs)
+            message = context.run(arm.invoke, messages, config, **kwargs)
         return self._reply(stamped(_checked(call, message), call))
 
     async def acall(self, call: Call) -> Reply:
         """The arm's ``ainvoke``."""
-        arm, config, kwargs = self._prepared(call)
+        arm, messages, config, kwargs = self._prepared(call)
         with _shown_to_watchers(call, config), set_config_context(config) as context:
             if is_bare_pipeline(arm):
-                asked = run_in_executor(config, arm.invoke, list(self.messages), config, **kwargs)
+                asked = run_in_executor(config, arm.invoke, messages, config, **kwargs)
             else:
-                asked = arm.ainvoke(list(self.messages), config, **kwargs)
+                asked = arm.ainvoke(messages, config, **kwargs)
             message = await coro_with_context(asked, context)
         return self._reply(stamped(_checked(call, message), call))
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The arm's ``stream``; the first chunk carries the decision."""
-        arm, config, kwargs = self._prepared(call)
+        arm, messages, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
-            chunks = context.run(arm.stream, list(self.messages), config, **kwargs)
+            chunks = context.run(arm.stream, messages, config, **kwargs)
             try:
                 first = True
                 while (chunk := context.run(next, chunks, None)) is not None:
@@ -73,12 +74,12 @@ class ChatPort:
 
     async def astream(self, call: Call) -> AsyncIterator[Piece]:
         """The arm's ``astream``; the first chunk carries the decision."""
-        arm, config, kwargs = self._prepared(call)
+        arm, messages, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
             if is_bare_pipeline(arm):
-                chunks = _in_threads(arm.stream(list(self.messages), config, **kwargs))
+                chunks = _in_threads(arm.stream(messages, config, **kwargs))
             else:
-                chunks = arm.astream(list(self.messages), config, **kwargs)
+                chunks = arm.astream(messages, config, **kwargs)
             first = await coro_with_context(_next(chunks), context)
         try:
             if first is None:
@@ -95,15 +96,20 @@ class ChatPort:
         self.whole = first + others if others else first
         return self._reply(self.whole)
 
-    def _prepared(self, call: Call) -> tuple[Runnable[Any, Any], RunnableConfig, dict[str, Any]]:
-        """The arm with the call's tools bound its own way, its config, and the other arguments."""
+    def _prepared(
+        self, call: Call
+    ) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
+        """The arm with the call's tools bound its own way, and all that it is called with."""
         arm, kwargs = self.configured.arm(call.arm), dict(self.kwargs)
+        messages = list(self.messages)
+        if isinstance(getattr(chat_model_below(arm), "router", None), Router):
+            messages = unstamped(messages, call.arm, self.configured.models)
         if kwargs.get("tools"):
             arm, kwargs = _with_tools(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
-        return arm, config, kwargs
+        return arm, messages, config, kwargs
 
     def _reply(self, message: AIMessage) -> Reply:
         return Reply(
@@ -120,10 +126,10 @@ class EventPort(ChatPort):
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The events of the arm's own stream; the last one carries the decision."""
-        arm, config, kwargs = self._prepared(call)
+        arm, messages, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
             start = _chat_only(call, arm).stream_events
-            events = context.run(start, list(self.messages), config, version="v3", **kwargs)
+            events = context.run(start, messages, config, version="v3", **kwargs)
             pulled = iter(events)
             while (event := context.run(next, pulled, None)) is not None:
                 yield _event_piece(call, event)
@@ -131,11 +137,11 @@ class EventPort(ChatPort):
 
     async def astream(self, call: Call) -> AsyncIterator[Piece]:
         """The events of the arm's own stream; the last one carries the decision."""
-        arm, config, kwargs = self._prepared(call)
+        arm, messages, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
             start = _chat_only(call, arm).astream_events
             events = await coro_with_context(
-                start(list(self.messages), config, version="v3", **kwargs), context
+                start(messages, config, version="v3", **kwargs), context
             )
         async with events:
             async for event in events:

@@ -4,6 +4,7 @@ On a copy always: a cache hands out one object to many, and an arm may be used e
 stream exactly one chunk is stamped, for merging chunks would add strings up and refuse two floats.
 """
 
+from collections.abc import Container, Sequence
 from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage
@@ -11,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from pickllm.errors import ConfigError
 from pickllm.types import Call
 
-__all__ = ["KEY", "decision_id_of", "stamped", "stamped_event"]
+__all__ = ["KEY", "decision_id_of", "stamped", "stamped_event", "unstamped"]
 
 M = TypeVar("M", bound=BaseMessage)
 
@@ -31,6 +32,14 @@ def stamped_event(event: dict[str, Any], call: Call) -> dict[str, Any]:
     return {**event, "metadata": {**metadata, KEY: _stamp(call, metadata)}}
 
 
+def unstamped(messages: Sequence[BaseMessage], arm: str, arms: Container[str]) -> list[BaseMessage]:
+    """The messages for an arm that is a router itself: with its own stamp on what it said.
+
+    The outer router's stamps are taken off, for the two may call their arms by the same names.
+    """
+    return [_without(message, arm) if _arm(message) in arms else message for message in messages]
+
+
 def decision_id_of(message_or_id: object) -> str:
     """The decision that a message carries, or the id itself."""
     if isinstance(message_or_id, BaseMessage):
@@ -42,6 +51,18 @@ def decision_id_of(message_or_id: object) -> str:
             )
         return str(stamp["decision_id"])
     return str(message_or_id)
+
+
+def _arm(message: BaseMessage) -> str:
+    return str(message.response_metadata.get(KEY, {}).get("arm", ""))
+
+
+def _without(message: BaseMessage, arm: str) -> BaseMessage:
+    metadata = dict(message.response_metadata)
+    stamp = metadata.pop(KEY)
+    if stamp["arm"] == arm and "inner" in stamp:
+        metadata[KEY] = stamp["inner"]
+    return message.model_copy(update={"response_metadata": metadata})
 
 
 def _stamp(call: Call, metadata: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pickllm.types import Attempt, Decision, Feedback, Outcome, Status
 __all__ = ["Ledger", "Record"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Record:
     """All that is known of one decision."""
 
@@ -25,8 +25,10 @@ class Record:
     source_to_feedback: dict[str, Feedback] = field(default_factory=dict)
     trace_ids: list[str] = field(default_factory=list)
     """Runs around the decision, under whose ids it is found too."""
+    begun_by: str = ""
+    """The decision that this turn goes on with, where that is held: the first of them all."""
     followers: list["Record"] = field(default_factory=list)
-    """Later turns in which its arm went on with it."""
+    """Of the first of them all: the later turns in which its arm went on."""
 
     @property
     def status(self) -> Status:
@@ -95,12 +97,25 @@ class Ledger:
         """Enter a decision; returns the records let go to make room."""
         if decision.id in self._records:
             raise ConfigError(f"decision id {decision.id!r} is taken: request ids must differ")
-        record = self._records[decision.id] = Record(decision=decision)
-        if decision.held and decision.held.continues in self._records:
-            self._records[self._origin(decision.held.continues)].followers.append(record)
+        begun_by = self._origin(decision.held.continues) if decision.held else ""
+        record = self._records[decision.id] = Record(decision=decision, begun_by=begun_by)
+        if begun_by:
+            self._records[begun_by].followers.append(record)
         spare = len(self._records) - self.max_decisions
         oldest = iter(self._records)
         return tuple(self._let_go(key) for key in [next(oldest) for _ in range(spare)])
+
+    def settle(self, outcome: Outcome) -> Record:
+        """Note how a decision ended. A turn that another arm took over stands for itself."""
+        record = self[outcome.decision_id]
+        if record.outcome is not None:
+            raise ConfigError(f"decision {outcome.decision_id!r} has an outcome already")
+        record.outcome = outcome
+        if record.begun_by and record.answer and record.answer.arm != record.decision.arm:
+            begun = self._records[record.begun_by]
+            begun.followers = [turn for turn in begun.followers if turn is not record]
+            record.begun_by = ""
+        return record
 
     def trace(self, trace_id: str, decision_id: str) -> None:
         """Find a decision under the id of a run around it, too."""
@@ -118,11 +133,9 @@ class Ledger:
         return tuple(dict.fromkeys(self._origin(found) for found in ids))
 
     def _origin(self, decision_id: str) -> str:
-        held = self._records[decision_id].decision.held
-        while held is not None and held.continues in self._records:
-            decision_id = held.continues
-            held = self._records[decision_id].decision.held
-        return decision_id
+        """The decision that began what this one goes on with; empty where it is not held."""
+        record = self._records.get(decision_id)
+        return (record.begun_by or decision_id) if record else ""
 
     def _let_go(self, decision_id: str) -> Record:
         record = self._records.pop(decision_id)
@@ -131,4 +144,14 @@ class Ledger:
             ids.remove(decision_id)
             if not ids:
                 del self._trace_to_ids[trace_id]
+        if record.followers:
+            _succeed(record.followers)
         return record
+
+
+def _succeed(turns: list[Record]) -> None:
+    """The first of these turns stands for the others, now that the one before them is let go."""
+    heir, *others = turns
+    heir.begun_by, heir.followers = "", others
+    for other in others:
+        other.begun_by = heir.decision.id

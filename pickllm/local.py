@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pickllm.errors import ConfigError, MissingExtra
+from pickllm.local_answers import AnswerReader, knows_tools
+from pickllm.tool_calls import BadToolCall, ToolCall
 
 __all__ = ["Generated", "LocalModel"]
 
@@ -33,6 +35,8 @@ class Generated:
     tokens_out: int
     finish_reason: str
     """"stop" where the model or a stop sequence ended it, "length" where the limit did."""
+    calls: tuple[ToolCall, ...] = ()
+    bad_calls: tuple[BadToolCall, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +68,7 @@ class LocalModel:
             model_kwargs: Anything else for ``from_pretrained``.
 
         Raises:
-            ConfigError: There is no such model, or it is no chat model.
+            ConfigError: There is no such model, it is no chat model, or an option cannot be had.
         """
         transformers = _transformers()
         if load_in_4bit:
@@ -85,6 +89,8 @@ class LocalModel:
                 f"cannot load {str(model)!r}, which must be a model on the hub or a folder that "
                 f"holds one: {error}"
             ) from error
+        except ImportError as error:  # what an option needs, such as bitsandbytes for 4 bits
+            raise ConfigError(f"cannot load {str(model)!r} so: {error}") from error
         return cls(name=str(model), pipeline=pipeline)
 
     @property
@@ -94,9 +100,16 @@ class LocalModel:
         known = [limit for limit in (positions, self._max_length()) if limit is not None]
         return min(known, default=None)
 
-    def count_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
+    @property
+    def knows_tools(self) -> bool:
+        """Whether its chat template shows tools to the model."""
+        return knows_tools(self.pipeline.tokenizer)
+
+    def count_tokens(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> int:
         """Length of the messages in tokens, as the model gets them."""
-        return int(self._encoded(messages)["input_ids"].shape[-1])
+        return int(self._encoded(messages, tools)["input_ids"].shape[-1])
 
     def token_ids(self, text: str) -> list[int]:
         """Tokens of a text as it stands, without template."""
@@ -106,6 +119,7 @@ class LocalModel:
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
+        tools: Sequence[Mapping[str, Any]] = (),
         stop: Sequence[str] = (),
         left: threading.Event | None = None,
         **settings: Any,
@@ -114,28 +128,42 @@ class LocalModel:
 
         Args:
             messages: Turns such as ``{"role": "user", "content": "2 + 2 ="}``.
+            tools: What the model may call, such as
+                ``{"type": "function", "function": {"name": "add", "parameters": {...}}}``.
             stop: Texts that end the answer, and are no part of it.
             left: Once it is set, from another thread, the model stops at its next token.
             settings: Those of `transformers.GenerationConfig`.
         """
         stop = _checked_stop(stop)
-        encoded = self._encoded(messages)
+        encoded = self._encoded(messages, tools)
         output = self._run(encoded, stop=stop, left=left or threading.Event(), **settings)
-        return self._generated(encoded, output, stop)
+        return self._generated(self._reader(encoded, tools), output, stop)
 
     def stream(
-        self, messages: Sequence[Mapping[str, Any]], *, stop: Sequence[str] = (), **settings: Any
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        stop: Sequence[str] = (),
+        **settings: Any,
     ) -> Generator[str, None, Generated]:
-        """Answer in pieces of text; returns the whole. Closing it stops the model."""
+        """Answer in pieces of text; returns the whole, with the tool calls that no piece shows.
+
+        Closing it stops the model.
+        """
         stop = _checked_stop(stop)
-        encoded = self._encoded(messages)
+        encoded = self._encoded(messages, tools)
+        reader = self._reader(encoded, tools)
         pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         left = threading.Event()
         outputs: list[Any] = []
 
         def work() -> None:
             try:
-                outputs.append(self._run(encoded, stop=stop, left=left, pieces=pieces, **settings))
+                streamer = _streamer(reader, pieces)
+                outputs.append(
+                    self._run(encoded, stop=stop, left=left, streamer=streamer, **settings)
+                )
             except BaseException as error:  # handed to the reader
                 pieces.put(error)
             else:
@@ -143,16 +171,41 @@ class LocalModel:
 
         threading.Thread(target=work, daemon=True, name="pickllm-generate").start()
         try:
-            yield from _until_stop(_drained(pieces), stop)
+            shown = yield from _sure(_until_stop(_drained(pieces), stop), reader)
+            done = self._generated(reader, outputs[0], stop)
+            if rest := done.text[len(shown) :]:
+                yield rest
         finally:
             left.set()
-        return self._generated(encoded, outputs[0], stop)
+        return done
 
-    def _encoded(self, messages: Sequence[Mapping[str, Any]]) -> Any:
-        encoded = self.pipeline.tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
+    def _encoded(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+    ) -> Any:
+        from jinja2 import TemplateError
+
+        if tools and not self.knows_tools:
+            raise ConfigError(
+                f"the chat template of {self.name} shows no tools to the model: route requests "
+                "with tools to another one"
+            )
+        try:
+            encoded = self.pipeline.tokenizer.apply_chat_template(
+                list(messages),
+                tools=list(tools) or None,
+                add_generation_prompt=True,
+                return_tensors="pt",
+                return_dict=True,
+            )
+        except TemplateError as error:
+            raise ConfigError(
+                f"the chat template of {self.name} refuses these messages: {error}"
+            ) from error
         return encoded.to(self.pipeline.model.device)
+
+    def _reader(self, encoded: Any, tools: Sequence[Mapping[str, Any]]) -> AnswerReader:
+        prompt = encoded["input_ids"][0].tolist()
+        return AnswerReader(tokenizer=self.pipeline.tokenizer, tools=tools, prompt=prompt)
 
     def _run(
         self,
@@ -160,14 +213,11 @@ class LocalModel:
         *,
         stop: Sequence[str],
         left: threading.Event,
-        pieces: "queue.SimpleQueue[Any] | None" = None,
         **settings: Any,
     ) -> Any:
         settings = self._bounded(int(encoded["input_ids"].shape[-1]), settings)
         if stop:
             settings.update(stop_strings=list(stop), tokenizer=self.pipeline.tokenizer)
-        if pieces is not None:
-            settings["streamer"] = _streamer(self.pipeline.tokenizer, pieces)
         settings["stopping_criteria"] = [lambda ids, _scores, **_: _all(ids, left.is_set())]
         return self.pipeline.model.generate(**encoded, **settings)
 
@@ -197,17 +247,20 @@ class LocalModel:
         own = self.pipeline.model.generation_config
         return None if own.max_length == type(own)().max_length else own.max_length
 
-    def _generated(self, encoded: Any, output: Any, stop: Sequence[str]) -> Generated:
-        tokens_in = int(encoded["input_ids"].shape[-1])
+    def _generated(self, reader: AnswerReader, output: Any, stop: Sequence[str]) -> Generated:
+        tokens_in = len(reader.prompt)
         ids = output[0][tokens_in:].tolist()
-        text = self.pipeline.tokenizer.decode(ids, skip_special_tokens=True)
-        cut = _first_stop(text, stop)
+        source = reader.decode(ids)
+        cut = _first_stop(source, stop)
         ended = cut is not None or (bool(ids) and ids[-1] in self._end_tokens())
+        answer = reader.read(source if cut is None else source[:cut])
         return Generated(
-            text=text if cut is None else text[:cut],
+            text=answer.text,
             tokens_in=tokens_in,
             tokens_out=len(ids),
             finish_reason="stop" if ended else "length",
+            calls=answer.calls,
+            bad_calls=answer.bad_calls,
         )
 
     def _end_tokens(self) -> set[int]:
@@ -239,7 +292,8 @@ def _checked_stop(stop: Sequence[str]) -> Sequence[str]:
     return endings
 
 
-def _streamer(tokenizer: Any, pieces: "queue.SimpleQueue[Any]") -> Any:
+def _streamer(reader: Any, pieces: "queue.SimpleQueue[Any]") -> Any:
+    """Puts pieces into a queue; of a tokenizer a streamer wants no more than ``reader`` has."""
     from transformers import TextStreamer
 
     class QueueStreamer(TextStreamer):
@@ -247,7 +301,7 @@ def _streamer(tokenizer: Any, pieces: "queue.SimpleQueue[Any]") -> Any:
             if text:
                 pieces.put(text)
 
-    return QueueStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    return QueueStreamer(reader, skip_prompt=True)
 
 
 def _all(ids: Any, stop: bool) -> Any:
@@ -287,3 +341,14 @@ def _until_stop(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
             held = held[sure:]
     if held:
         yield held
+
+
+def _sure(pieces: Iterator[str], reader: AnswerReader) -> Generator[str, None, str]:
+    """The pieces as far as they are text and no call; returns what it has shown."""
+    source = shown = ""
+    for piece in pieces:
+        source += piece
+        if new := reader.sure(source)[len(shown) :]:
+            yield new
+            shown += new
+    return shown

@@ -188,10 +188,7 @@ class Router:
             ConfigError: It has an outcome already.
         """
         with self._lock:
-            record = self.ledger[outcome.decision_id]
-            if record.outcome is not None:
-                raise ConfigError(f"decision {outcome.decision_id!r} has an outcome already")
-            record.outcome = outcome
+            record = self.ledger.settle(outcome)
             self._count_outcome(outcome)
             if outcome.status == "ok":
                 self._health.succeeded(outcome.attempts[-1].arm)
@@ -271,7 +268,9 @@ class Router:
     def explain(self, decision_id: str) -> Explanation:
         """Why that arm: who could answer, what was expected of each, and what came of it."""
         with self._lock:
-            return Explanation.of(self.ledger[self._found(decision_id)[-1]], self.pool)
+            own = decision_id in self.ledger
+            key = decision_id if own else self._found(decision_id)[-1]
+            return Explanation.of(self.ledger[key], self.pool)
 
     def convergence(self, *, patience: int = 50) -> Convergence:
         """Whether the decisions held have come to rest on one arm, and since when."""

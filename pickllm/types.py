@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -45,7 +44,6 @@ Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio",
 Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned"]
 """How a decision stands: open until the arm is done; abandoned when a stream's consumer left."""
 
-_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
 
 
@@ -68,7 +66,7 @@ class Arm:
     """For the price table, such as "openai"; or a base URL."""
     model: str | None = None
     """For the price table, such as "gpt-4o-mini"."""
-    can: Mapping[Capability, bool] = field(default_factory=lambda: _NOTHING)
+    can: Mapping[Capability, bool] = field(default_factory=dict)
     """Capabilities known to be there (True) or missing (False); absent is unknown, and allowed."""
     context_tokens: int | None = None
     """Context window; None is unknown, and allowed."""
@@ -145,7 +143,7 @@ class Decision:
     """``[eligible arms]``"""
     values: tuple[float | None, ...] = ()
     """``[eligible arms]``, the policy's estimates, or empty."""
-    ineligible: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    ineligible: Mapping[str, str] = field(default_factory=dict)
     """Arm to the reason why it was not asked."""
     policy: str
     held: "Hold | None" = None

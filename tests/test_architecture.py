@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "lock", "rng", "types"),
-    ("convergence", "health", "local", "prices", "protocols", "rewards"),
-    ("attempts", "estimators", "ledger", "pool", "scoring", "stores"),
+    ("errors", "lock", "rng", "tool_calls", "types"),
+    ("convergence", "health", "local_answers", "prices", "protocols", "rewards"),
+    ("attempts", "estimators", "ledger", "local", "pool", "scoring", "stores"),
     ("policies", "settings"),
     ("drive", "explanation", "flow", "keeper", "learner", "testing"),
     ("router",),
