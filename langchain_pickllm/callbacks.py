@@ -18,7 +18,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_pickllm.runs import DECISION_ID
-from pickllm.errors import PickLLMError
+from pickllm.errors import ConfigError, PickLLMError
 from pickllm.lock import Lock
 from pickllm.router import Router
 
@@ -63,8 +63,10 @@ class RewardCallbackHandler(BaseCallbackHandler):
 
     Give it to a chain, ``config={"callbacks": [handler]}``, or bind it to a part of one,
     ``part.with_config(callbacks=[handler])``: the outermost run that it sees is the one it scores.
-    It may watch any number of runs at once, and it never raises: what goes wrong in a scorer is
-    logged and counted in ``counts``.
+    It may watch any number of runs at once, and it never raises: what goes wrong is logged.
+    ``counts`` says how often: the router's verdicts ("counted", "repeated", …), "unscored" (the
+    score was None), "scorer_failures", "refused" (no number in [0, 1], or a decision held no more),
+    "interrupted" (cancelled, left or paused) and "no_decision" (nothing was routed inside).
 
     Args:
         model: The routed model, or its router.
@@ -80,7 +82,9 @@ class RewardCallbackHandler(BaseCallbackHandler):
     """Under async, too, it runs where the chain runs: a reward is booked before it returns."""
 
     def __init__(self, model: Any, *, score: Score | None = None, source: str = "chain") -> None:
-        self.router: Router = model if isinstance(model, Router) else model.router
+        self.router = _router_of(model)
+        if score is not None and not callable(score):
+            raise ConfigError(f"score must be a function of a FinishedRun; it is {score!r}")
         self.score = score
         self.source = source
         self.counts: Counter[str] = Counter()
@@ -114,11 +118,20 @@ class RewardCallbackHandler(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Score the run, if it is the outermost one."""
+        self._note_inputs(run_id, kwargs)
         self._close(run_id, outputs, None)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Let the scorer judge the error, if it is the outermost run's and nobody's wish."""
+        """Let the scorer judge the error of the outermost run, unless somebody stopped it."""
+        self._note_inputs(run_id, kwargs)
         self._close(run_id, None, error)
+
+    def _note_inputs(self, run_id: UUID, told_at_end: Mapping[str, Any]) -> None:
+        """A streamed chain tells its inputs at the end; at the start they are a placeholder."""
+        with self._lock:
+            opened = self._open.get(run_id)
+            if opened is not None and told_at_end.get("inputs") is not None:
+                opened.inputs = told_at_end["inputs"]
 
     def _close(self, run_id: UUID, output: Any, error: BaseException | None) -> None:
         with self._lock:
@@ -201,8 +214,21 @@ class RewardCallbackHandler(BaseCallbackHandler):
         except PickLLMError as error:
             self.counts["refused"] += 1
             logger.warning("a chain's score was not booked: %s", error)
+        except Exception as error:  # a reward or a policy of the user's own
+            self.counts["refused"] += 1
+            logger.warning("a chain's score was not booked: %s", type(error).__name__)
         else:
             self.counts[verdict] += 1
+
+
+def _router_of(model: Any) -> Router:
+    router = model if isinstance(model, Router) else getattr(model, "router", None)
+    if not isinstance(router, Router):
+        raise ConfigError(
+            f"model must be the RoutedChatModel of the chain, or its router; it is "
+            f"{type(model).__name__}"
+        )
+    return router
 
 
 def _pauses(error: BaseException | None) -> bool:

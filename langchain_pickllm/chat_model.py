@@ -68,6 +68,8 @@ class RoutedChatModel(RoutedEntryPoints):
             message = (prompt | model).invoke({"question": "…"})
             model.feedback(message, 1.0)
             print(model.explain(message))
+
+    In a call, ``model="mini"`` pins an arm, and ``model=["mini", "max"]`` narrows the pool.
     """
 
     models: dict[str, Any] = Field(exclude=True, repr=False)
@@ -178,7 +180,8 @@ class RoutedChatModel(RoutedEntryPoints):
         """Say how good an answer was, now or later; see `pickllm.Router.feedback`.
 
         Args:
-            message_or_id: The message that the model returned, or its decision id.
+            message_or_id: The message that the model returned, its decision id, or the id of a run
+                around it.
             value: From 0 (useless) to 1 (perfect).
             source: Who says so. Each source is heard once for each decision.
             correction: Take this value in place of the one that this source gave before.

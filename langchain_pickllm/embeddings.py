@@ -40,7 +40,7 @@ class EmbeddingFeatures:
 
     def features(self, text: str) -> Vector:
         """The prompt's embedding, ``[dim]``, scaled to length one."""
-        digest = blake2b(text.encode(), digest_size=16).digest()
+        digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
         with self._lock:
             if digest in self._digest_to_vector:
                 self._digest_to_vector.move_to_end(digest)

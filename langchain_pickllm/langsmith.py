@@ -22,13 +22,33 @@ _UNIT = (0.0, 1.0)
 class LangSmithFeedback(Protocol):
     """What is read of `langsmith.schemas.Feedback`."""
 
-    run_id: Any
-    trace_id: Any
-    key: str
-    score: Any
-    created_at: Any
-    modified_at: Any
-    feedback_source: Any
+    @property
+    def run_id(self) -> Any:
+        """The run that was judged."""
+
+    @property
+    def trace_id(self) -> Any:
+        """The outermost run around it."""
+
+    @property
+    def key(self) -> str:
+        """What was judged about it."""
+
+    @property
+    def score(self) -> Any:
+        """A number, a truth value or None."""
+
+    @property
+    def created_at(self) -> Any:
+        """When it was given."""
+
+    @property
+    def modified_at(self) -> Any:
+        """When it was last changed."""
+
+    @property
+    def feedback_source(self) -> Any:
+        """Who gave it."""
 
 
 def book_langsmith_feedback(

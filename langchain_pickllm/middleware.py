@@ -58,13 +58,13 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
         return await handler(request.override(model=self.model))
 
     def after_model(self, state: RoutingState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Note the route; a turn whose arm was held has the route of the run's first turn."""
+        """Note the route; a turn that goes on with another has the route of the run's first."""
         last = state["messages"][-1]
-        stamp = last.response_metadata.get(KEY) if isinstance(last, AIMessage) else None
-        if stamp is None:
+        stamp = last.response_metadata.get(KEY, {}) if isinstance(last, AIMessage) else {}
+        if not self.model.router.knows(stamp.get("decision_id", "")):  # another model answered
             return None
         decision = self.model.explain(stamp["decision_id"]).decision
-        if decision.held:
+        if decision.held and decision.held.continues:
             return None
         return {
             "model_route": {

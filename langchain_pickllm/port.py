@@ -5,27 +5,36 @@ so the arm's own run, callbacks, tags, cache, rate limiter and retries work as e
 are counted once, on its own run.
 """
 
+import asyncio
 import contextlib
+import contextvars
 import inspect
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import patch_config, run_in_executor, set_config_context
+from langchain_core.runnables.config import patch_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
-from langchain_pickllm.reading import came_from_cache, usage_of
+from langchain_pickllm.reading import came_from_cache, shows, usage_of
 from langchain_pickllm.stamp import stamped, stamped_event, unstamped
 from langchain_pickllm.watching import watch
-from langchain_pickllm.wrappers import chat_model_below, is_bare_pipeline, with_chat_model
+from langchain_pickllm.wrappers import answers_in_thread, chat_model_below, with_chat_model
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
 from pickllm.types import Call, Piece, Reply
 
 __all__ = ["ChatPort", "EventPort"]
+
+T = TypeVar("T")
+
+_THREADS = ThreadPoolExecutor(256, "pickllm-arm")
+"""For arms without async; a thread is started when it is needed."""
 
 
 @dataclass(kw_only=True)
@@ -46,18 +55,18 @@ class ChatPort:
         arm, messages, config, kwargs = self._prepared(call)
         with _shown_to_watchers(call, config), set_config_context(config) as context:
             message = context.run(arm.invoke, messages, config, **kwargs)
-        return self._reply(stamped(_checked(call, message), call))
+        return self._reply(stamped(_whole(call, message), call))
 
     async def acall(self, call: Call) -> Reply:
         """The arm's ``ainvoke``."""
         arm, messages, config, kwargs = self._prepared(call)
         with _shown_to_watchers(call, config), set_config_context(config) as context:
-            if is_bare_pipeline(arm):
-                asked = run_in_executor(config, arm.invoke, messages, config, **kwargs)
+            if answers_in_thread(arm, stream=False):
+                asked = _in_thread(arm.invoke, messages, config, **kwargs)
             else:
                 asked = arm.ainvoke(messages, config, **kwargs)
             message = await coro_with_context(asked, context)
-        return self._reply(stamped(_checked(call, message), call))
+        return self._reply(stamped(_whole(call, message), call))
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The arm's ``stream``; the first chunk carries the decision."""
@@ -73,13 +82,18 @@ class ChatPort:
                 context.run(getattr(chunks, "close", _nothing))
 
     async def astream(self, call: Call) -> AsyncIterator[Piece]:
+        """The same on a loop; a model that knows no async works in threads."""
+        threads = answers_in_thread(self.configured.models[call.arm], stream=True)
+        pieces = _in_threads(self.stream(call)) if threads else self._on_loop(call)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+    async def _on_loop(self, call: Call) -> AsyncGenerator[Piece, None]:
         """The arm's ``astream``; the first chunk carries the decision."""
         arm, messages, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
-            if is_bare_pipeline(arm):
-                chunks = _in_threads(arm.stream(messages, config, **kwargs))
-            else:
-                chunks = arm.astream(messages, config, **kwargs)
+            chunks = arm.astream(messages, config, **kwargs)
             first = await coro_with_context(_next(chunks), context)
         try:
             if first is None:
@@ -135,7 +149,7 @@ class EventPort(ChatPort):
                 yield _event_piece(call, event)
         self.whole = stamped(events.output, call)
 
-    async def astream(self, call: Call) -> AsyncIterator[Piece]:
+    async def _on_loop(self, call: Call) -> AsyncGenerator[Piece, None]:
         """The events of the arm's own stream; the last one carries the decision."""
         arm, messages, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
@@ -197,10 +211,21 @@ def _with_tools(
     return with_chat_model(arm, bind_tools(**taken)), left
 
 
-async def _in_threads(chunks: Iterator[Any]) -> AsyncIterator[Any]:
-    """Each chunk awaited in a thread, for a model that knows no async."""
-    while (chunk := await run_in_executor(None, next, chunks, None)) is not None:
-        yield chunk
+async def _in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """In a thread of ours: in the loop's few, a call would wait for others before it begins."""
+    run = contextvars.copy_context().run
+    work = partial(run, partial(function, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+
+
+async def _in_threads(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
+    """Each piece awaited in a thread."""
+    try:
+        while (piece := await _in_thread(next, pieces, None)) is not None:
+            yield piece
+    finally:
+        with contextlib.suppress(ValueError):  # a thread is still at work on the next
+            getattr(pieces, "close", _nothing)()
 
 
 async def _next(chunks: AsyncIterator[Any]) -> Any:
@@ -218,19 +243,15 @@ def _checked(call: Call, message: object) -> AIMessage:
     return message
 
 
+def _whole(call: Call, message: object) -> AIMessage:
+    """The message; a chunk, as generators give them, is one that has no more to come."""
+    return cast("AIMessage", message_chunk_to_message(_checked(call, message)))
+
+
 def _piece(call: Call, chunk: object, *, first: bool) -> Piece:
     message = _checked(call, chunk)
     payload = stamped(message, call) if first else message
-    return Piece(payload=payload, visible=_shows(message))
-
-
-def _shows(message: AIMessage) -> bool:
-    """Whether a chunk has text, a part of a tool call, or a block that is not text."""
-    if isinstance(message.content, list):
-        blocks = [block for block in message.content if isinstance(block, dict)]
-        if any(block.get("type") != "text" for block in blocks):
-            return True
-    return bool(message.text or message.tool_calls or getattr(message, "tool_call_chunks", None))
+    return Piece(payload=payload, visible=shows(message))
 
 
 def _event_piece(call: Call, event: dict[str, Any]) -> Piece:

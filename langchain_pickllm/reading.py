@@ -11,7 +11,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from pickllm.types import Capability, Usage
 
-__all__ = ["came_from_cache", "needs_of", "prompt_text", "tokens_of", "usage_of"]
+__all__ = ["came_from_cache", "needs_of", "prompt_text", "shows", "tokens_of", "usage_of"]
 
 _BLOCK_NEEDS: Mapping[str, Capability] = {
     "image": "images",
@@ -61,6 +61,15 @@ def usage_of(message: AIMessage, asked: Sequence[BaseMessage]) -> Usage:
         tokens_out=usage["output_tokens"],
         tokens_in_cached=details.get("cache_read") or 0,
     )
+
+
+def shows(message: AIMessage) -> bool:
+    """Whether a chunk has text, a part of a tool call, or a block that is not text."""
+    if isinstance(message.content, list):
+        blocks = [block for block in message.content if isinstance(block, dict)]
+        if any(block.get("type") != "text" for block in blocks):
+            return True
+    return bool(message.text or message.tool_calls or getattr(message, "tool_call_chunks", None))
 
 
 def came_from_cache(message: AIMessage) -> bool:

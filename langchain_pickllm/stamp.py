@@ -6,6 +6,7 @@ stream exactly one chunk is stamped, for merging chunks would add strings up and
 
 from collections.abc import Container, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 from langchain_core.messages import BaseMessage
 
@@ -50,6 +51,11 @@ def decision_id_of(message_or_id: object) -> str:
                 "or its decision id"
             )
         return str(stamp["decision_id"])
+    if not isinstance(message_or_id, str | UUID):
+        raise ConfigError(
+            "give the message that the routed model returned, its decision id or a run id; this is "
+            f"{type(message_or_id).__name__}"
+        )
     return str(message_or_id)
 
 

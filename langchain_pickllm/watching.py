@@ -16,6 +16,8 @@ from langchain_core.tracers._streaming import (
     _V2StreamingCallbackHandler,
 )
 
+from langchain_pickllm.reading import shows
+
 __all__ = ["Watch", "watch"]
 
 
@@ -27,9 +29,10 @@ class Watch(BaseCallbackHandler):
     def __init__(self) -> None:
         self.seen = False
 
-    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
-        """A token; the first ones may be empty."""
-        self.seen = self.seen or bool(token)
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+        """A token, or a part of a tool call; the first ones may be empty."""
+        message = getattr(chunk, "message", None)
+        self.seen = self.seen or (bool(token) if message is None else shows(message))
 
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:
         """A protocol event; content has been seen with the first block of it."""

@@ -7,7 +7,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
 
-__all__ = ["chat_model_below", "is_bare_pipeline", "with_chat_model"]
+__all__ = ["answers_in_thread", "chat_model_below", "is_bare_pipeline", "with_chat_model"]
 
 
 def chat_model_below(model: Runnable[Any, Any]) -> BaseChatModel | None:
@@ -22,6 +22,19 @@ def with_chat_model(model: Runnable[Any, Any], chat: Runnable[Any, Any]) -> Runn
     if isinstance(model, RunnableBindingBase):
         return model.model_copy(update={"bound": with_chat_model(model.bound, chat)})
     return chat
+
+
+def answers_in_thread(model: Runnable[Any, Any], *, stream: bool) -> bool:
+    """Whether the model knows no async of its own, so that a thread has to wait for it."""
+    chat, base = chat_model_below(model), BaseChatModel
+    if chat is None:
+        return False
+    kind = type(chat)
+    if stream:
+        own = kind._astream is not base._astream or kind._stream is base._stream  # noqa: SLF001
+    else:
+        own = kind._agenerate is not base._agenerate  # noqa: SLF001
+    return not own or is_bare_pipeline(model)
 
 
 def is_bare_pipeline(model: Runnable[Any, Any]) -> bool:

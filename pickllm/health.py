@@ -50,6 +50,8 @@ class Health:
     """The circuits of a pool's arms. Not locked: its router is. Times are seconds of one clock."""
 
     def __init__(self, breaker: Breaker | None) -> None:
+        if not isinstance(breaker, Breaker | None):
+            raise ConfigError(f"breaker must be a Breaker, or None for none; it is {breaker!r}")
         self.breaker = breaker
         self._arm_to_circuit: dict[str, _Circuit] = {}
 

@@ -37,6 +37,7 @@ class Keeper:
         """The state kept, or ``like``, the fresh one, where there is none yet."""
         entry = self._store.get(self.key) if self._store else None
         if entry is None:
+            self._saved = like  # nothing learnt yet is nothing to write
             return like
         self._version = entry.version
         self._saved = decode(entry.value, like=like, policy=self._policy)
@@ -55,13 +56,28 @@ class Keeper:
                 self._version = self._store.put(self.key, data, expect=self._version)
                 self._saved, self._failing = state, False
             except StateConflict:
-                self._tell("store_conflicts", "another router writes %r too: give each its own")
+                self._tell("store_conflicts", "another router writes %r too: give each a namespace")
+                self._take_over_if_left()
             except Exception as error:  # a store may fail in any way
                 self._tell("store_failures", f"cannot save %r ({type(error).__name__})")
 
     def stats(self) -> dict[str, int]:
         """How many saves failed, and why."""
         return dict(self._counts)
+
+    def _take_over_if_left(self) -> None:
+        """The next save writes over what stands there now, unless someone writes again until then.
+
+        So a process that another has replaced is followed, and two that write at once are told
+        apart by their conflicts; what each has learnt is not merged.
+        """
+        assert self._store is not None
+        try:
+            entry = self._store.get(self.key)
+        except Exception as error:
+            self._tell("store_failures", f"cannot read %r ({type(error).__name__})")
+        else:
+            self._version = entry.version if entry else 0
 
     def _tell(self, count: str, message: str) -> None:
         self._counts[count] += 1

@@ -11,10 +11,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from math import isfinite
+from typing import get_args
 
 from pickllm.errors import ConfigError, NoEligibleArm
 from pickllm.prices import has_price
-from pickllm.types import Arm, Request
+from pickllm.types import Arm, Capability, Request
 
 __all__ = ["Pool"]
 
@@ -99,9 +100,18 @@ def _check(arm: Arm) -> None:
             raise ConfigError(f"arm {arm.name!r}: {field.name} is {value}; it must not be negative")
     if arm.timeout_s == 0 or arm.context_tokens == 0:
         raise ConfigError(f"arm {arm.name!r}: timeout_s and context_tokens must be above zero")
+    _check_capabilities(arm)
     if (arm.usd_per_mtok_in is None) != (arm.usd_per_mtok_out is None):
         raise ConfigError(
             f"arm {arm.name!r}: state both usd_per_mtok_in and usd_per_mtok_out, or neither"
         )
     if arm.usd_per_hour is not None and arm.usd_per_mtok_in is not None:
         raise ConfigError(f"arm {arm.name!r}: state a price per hour or per token, not both")
+
+
+def _check_capabilities(arm: Arm) -> None:
+    if not isinstance(arm.can, Mapping) or not set(arm.can) <= set(get_args(Capability)):
+        raise ConfigError(
+            f"arm {arm.name!r}: can must map some of {list(get_args(Capability))} to True or "
+            f"False; it is {arm.can!r}"
+        )

@@ -34,8 +34,10 @@ class Weights:
 
     def __post_init__(self) -> None:
         for name, weight in self.by_name.items():
-            if not (math.isfinite(weight) and weight >= 0.0):
-                raise ConfigError(f"the weight of {name} is {weight}; it must be at least 0")
+            if not (isinstance(weight, Real) and math.isfinite(weight) and weight >= 0.0):
+                raise ConfigError(
+                    f"the weight of {name} is {weight!r}; it must be a number of at least 0"
+                )
         if not any(self.by_name.values()):
             raise ConfigError("all weights are zero: nothing would matter; raise one of them")
 

@@ -28,13 +28,13 @@ from pickllm.keeper import Keeper
 from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Record
 from pickllm.lock import Lock
-from pickllm.policies import PolicyLike, policy_of
+from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
 from pickllm.protocols import Asking, Featurizer, Reward
 from pickllm.rewards import checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
-from pickllm.settings import Fallback, WeightsLike, fallback_of, pool_of, reward_of
+from pickllm.settings import Fallback, WeightsLike, fallback_of, policy_for, pool_of, reward_of
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import (
     Arm,
@@ -104,7 +104,7 @@ class Router:
             clock: Seconds since the epoch.
         """
         self.pool = pool_of(arms)
-        self.policy = policy_of(policy)
+        self.policy = policy_for(policy, self.pool)
         self.reward = reward_of(weights, reward)
         self.scorer = None if scorer is None else scorer_of(scorer)
         self.featurizer = featurizer
@@ -344,8 +344,8 @@ class Router:
             )
 
     def _hear(self, record: Record, score: float, source: str, correction: bool) -> Verdict:
-        heard = source in record.source_to_feedback
-        if heard and not correction:
+        heard = record.source_to_feedback.get(source)
+        if heard and (not correction or heard.value == score):
             return "repeated"
         feedback = Feedback(
             decision_id=record.decision.id,

@@ -1,15 +1,16 @@
 """What a user may write for a router's settings, and what it becomes, checked."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pickllm.errors import ConfigError
+from pickllm.policies import Fixed, LearningAutomaton, PolicyLike, policy_of
 from pickllm.pool import Pool
-from pickllm.protocols import Reward
+from pickllm.protocols import Policy, Reward
 from pickllm.rewards import WeightedReward, Weights
 from pickllm.types import Arm
 
-__all__ = ["Fallback", "WeightsLike", "fallback_of", "pool_of", "reward_of"]
+__all__ = ["Fallback", "WeightsLike", "fallback_of", "policy_for", "pool_of", "reward_of"]
 
 Fallback: TypeAlias = bool | Sequence[str]
 """True: the next best arm takes over from one that failed; False: none does; or names, in order."""
@@ -25,6 +26,19 @@ def pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:
     return Pool.of(arms) if isinstance(arms, Mapping) else Pool(arms)
 
 
+def policy_for(given: PolicyLike, pool: Pool) -> Policy[Any]:
+    """The policy, once it is known to be able to learn on this pool."""
+    policy = policy_of(given)
+    if isinstance(policy, Fixed) and policy.arm not in pool.names:
+        raise ConfigError(f"{policy.name} names no arm of the pool {list(pool.names)}")
+    if isinstance(policy, LearningAutomaton) and 1.0 <= policy.floor * len(pool) != policy.floor:
+        raise ConfigError(
+            f"a floor of {policy.floor} leaves nothing to learn with {len(pool)} arms: it must be "
+            f"below {1.0 / len(pool):.3g}"
+        )
+    return policy
+
+
 def reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
     """The reward given, or the default one with these weights."""
     if reward is not None:
@@ -32,6 +46,13 @@ def reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
             raise ConfigError("give weights or a reward, not both: a reward has its own weights")
         if isinstance(reward, type):
             raise ConfigError(f"reward is the class {reward.__name__}; give an instance of it")
+        try:
+            reward(score=1.0, cost_usd=0.0, latency_s=1.0)
+        except TypeError as error:
+            raise ConfigError(
+                "reward must be callable with score=, cost_usd= and latency_s=, such as "
+                f"WeightedReward(); it is {reward!r}"
+            ) from error
         return reward
     if weights is None or isinstance(weights, Weights):
         return WeightedReward(weights=weights or Weights())

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_library_runs_no_bytes(path: Path) -> None:
     }
     assert set() == imported & FORBIDDEN_IMPORTS
     assert [] == [node.lineno for name, node in calls(path) if name in FORBIDDEN_CALLS]
+
+
+def test_extras_that_errors_name_can_be_installed() -> None:
+    """What `MissingExtra` tells users to install is there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {
+        ast.literal_eval(word.value)
+        for path in LIBRARY
+        for name, node in calls(path)
+        if name == "MissingExtra"
+        for word in node.keywords
+        if word.arg == "extra"
+    }
+    assert set() < named <= set(project["optional-dependencies"])
 
 
 @pytest.mark.parametrize("path", TESTS, ids=by_path)

@@ -41,6 +41,8 @@ __all__ = [
 PolicyLike: TypeAlias = "Policy[Any] | Chooser | str"
 """What a user may give as a policy: one, a function that chooses, or a name of ``POLICIES``."""
 
+_RECIPES: tuple[object, ...] = (epsilon_greedy, q_learning)
+
 POLICIES: Mapping[str, Callable[[], Policy[Any]]] = MappingProxyType(
     {
         "epsilon_greedy": epsilon_greedy,
@@ -62,6 +64,8 @@ def policy_of(given: PolicyLike) -> Policy[Any]:
         raise ConfigError(f"policy is the class {given.__name__}; give an instance of it")
     if all(hasattr(given, method) for method in ("init", "decide", "learn", "name")):
         return given  # type: ignore[return-value]  # checked by its shape, one line above
+    if any(given is recipe for recipe in _RECIPES):
+        raise ConfigError(f"policy is the recipe {given!r} itself; call it")
     if callable(given):
         return FunctionPolicy(function=given)
     raise ConfigError(

@@ -16,7 +16,8 @@ S-model of L_R-I.
 
 >>> from pickllm.testing import experience
 >>> policy = LearningAutomaton(step=0.5)
->>> state = policy.learn(policy.init(["small", "large"], 0), experience("large", reward=1.0))
+>>> state = policy.init(["small", "large"], 0)
+>>> state = policy.learn(state, experience("large", reward=1.0, arms=["small", "large"]))
 >>> state.arm_to_probability
 {'small': 0.25, 'large': 0.75}
 """
@@ -48,7 +49,9 @@ class AutomatonState:
 class LearningAutomaton:
     """Linear reward-inaction (L_R-I), the paper's gradient-ascent learner.
 
-    With the defaults for ``floor`` and ``baseline`` it is the published rule, unchanged.
+    With the defaults for ``floor`` and ``baseline`` it is the published rule, unchanged. Where
+    some arms were not eligible, probability moves among those that were: an arm that nobody could
+    choose loses nothing, and a choice of one teaches nothing.
     """
 
     step: float = 0.05
@@ -57,7 +60,7 @@ class LearningAutomaton:
     """Least probability of an eligible arm, in [0, 1 / arms); 0 lets arms die, as published."""
     baseline: float | Literal["running"] = 0.0
     """Reward level that moves nothing, in [0, 1); "running" takes the mean of the rewards seen
-    less one standard deviation."""
+    less one standard deviation, which for rewards of 0 and 1 alone changes nothing."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.step < 1.0:
@@ -85,10 +88,11 @@ class LearningAutomaton:
 
     def learn(self, state: AutomatonState, experience: Experience) -> AutomatonState:
         """Move probability towards the arm that was rewarded."""
-        arms = dict.fromkeys((*state.arm_to_probability, experience.arm))
+        arms = dict.fromkeys((*state.arm_to_probability, *experience.decision.arms))
         before = dict(zip(arms, _restricted(state.arm_to_probability, tuple(arms)), strict=True))
         keep = 1.0 - self.step * self._above_baseline(state, experience.reward)
-        after = {arm: keep * p for arm, p in before.items()}
+        rivals = set(experience.decision.arms) - {experience.arm}
+        after = {arm: keep * p if arm in rivals else p for arm, p in before.items()}
         others = math.fsum(p for arm, p in after.items() if arm != experience.arm)
         after[experience.arm] = max(1.0 - others, 0.0)
         return _with_moments(state, after, experience.reward)

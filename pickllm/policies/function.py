@@ -39,6 +39,8 @@ class FunctionPolicy:
     def decide(self, state: None, situation: Situation, rng: Rng) -> Choice:
         """What the function says, checked: it may name eligible arms only."""
         answer = self.function(situation)
+        if not isinstance(answer, str | Mapping):
+            raise ConfigError(f"{self.name} must return an arm or weights by name, not {answer!r}")
         weights = {answer: 1.0} if isinstance(answer, str) else dict(answer)
         unknown = [arm for arm in weights if arm not in situation.arms]
         total = math.fsum(weights.values())

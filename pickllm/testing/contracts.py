@@ -23,6 +23,7 @@ _ARMS = ("small", "large", "a model: with/odd chars")
 
 def check_policy(policy: Policy[Any], *, arms: tuple[str, ...] = _ARMS) -> None:
     """Every promise of `pickllm.protocols.Policy`, on a fresh state and on learnt ones."""
+    assert not isinstance(policy, type), "give an instance of the policy, not its class"
     for rounds in (0, 1, 50):
         state = _taught(policy, arms, rounds)
         _check_probabilities(policy, state, arms)
@@ -70,7 +71,7 @@ def _taught(policy: Policy[Any], arms: tuple[str, ...], rounds: int) -> Any:
     state = policy.init(arms, 0)
     for number in range(rounds):
         arm = arms[number % len(arms)]
-        state = policy.learn(state, experience(arm, reward=(number * 7 % 11) / 10))
+        state = policy.learn(state, experience(arm, reward=(number * 7 % 11) / 10, arms=arms))
     return state
 
 
@@ -95,7 +96,7 @@ def _check_same_seed_same_choice(policy: Policy[Any], state: Any, arms: tuple[st
 def _check_learn_leaves_its_input(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
     before = copy.deepcopy(state)
     for reward in (0.0, 0.3, 1.0):
-        policy.learn(state, experience(arms[0], reward=reward))
+        policy.learn(state, experience(arms[0], reward=reward, arms=arms))
     assert encode(state, policy="") == encode(before, policy=""), "learn changes no state in place"
 
 
@@ -108,7 +109,9 @@ def _check_state_survives_bytes(policy: Policy[Any], state: Any, arms: tuple[str
 
 def _check_pool_may_change(policy: Policy[Any], state: Any, arms: tuple[str, ...]) -> None:
     grown = (*arms, "a newcomer")
-    _check_probabilities(policy, policy.learn(state, experience(grown[-1], reward=0.5)), grown)
+    _check_probabilities(
+        policy, policy.learn(state, experience(grown[-1], reward=0.5, arms=grown)), grown
+    )
     _check_probabilities(policy, state, grown)
 
 

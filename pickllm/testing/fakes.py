@@ -109,11 +109,16 @@ def decision(
 
 
 def experience(
-    arm: str, *, reward: float, cost_usd: float | None = 0.001, latency_s: float = 0.5
+    arm: str,
+    *,
+    reward: float,
+    arms: Sequence[str] = (),
+    cost_usd: float | None = 0.001,
+    latency_s: float = 0.5,
 ) -> Experience:
-    """An arm earned a reward."""
+    """An arm earned a reward, where ``arms`` were eligible."""
     return Experience(
-        decision=decision(arm),
+        decision=decision(arm, arms=arms),
         arm=arm,
         reward=reward,
         score=reward,

@@ -44,7 +44,7 @@ def test_automaton_stays_on_the_simplex(
     """After any rewards the vector, and what is drawn from any arms of it, sum to one."""
     state = policy.init(ARMS, 0)
     for arm, reward in learnt:
-        state = policy.learn(state, experience(arm, reward=reward))
+        state = policy.learn(state, experience(arm, reward=reward, arms=ARMS))
         assert on_the_simplex(tuple(state.arm_to_probability.values()))
         assert on_the_simplex(policy.decide(state, situation(*eligible), RNG).probabilities)
 
@@ -69,7 +69,7 @@ def test_automaton_recovers_from_any_corner(
     state = AutomatonState(arm_to_probability=dict(zip(ARMS, shares, strict=True)))
     assert on_the_simplex(policy.decide(state, situation(*eligible), RNG).probabilities)
     for arm, reward in learnt:
-        state = policy.learn(state, experience(arm, reward=reward))
+        state = policy.learn(state, experience(arm, reward=reward, arms=ARMS))
     assert on_the_simplex(tuple(state.arm_to_probability.values()))
     assert on_the_simplex(policy.decide(state, situation(*eligible), RNG).probabilities)
 
@@ -77,7 +77,7 @@ def test_automaton_recovers_from_any_corner(
 @pytest.mark.parametrize("step", [0.05, 0.5, 0.95])
 def test_automaton_stays_on_the_simplex_for_a_long_time(step: float) -> None:
     """After 20,000 rewards for one arm the others are all but dead, and still probabilities."""
-    policy, lesson = LearningAutomaton(step=step), experience("a", reward=1.0)
+    policy, lesson = LearningAutomaton(step=step), experience("a", reward=1.0, arms=ARMS)
     state = policy.init(ARMS, 0)
     for _ in range(20_000):
         state = policy.learn(state, lesson)
@@ -91,9 +91,11 @@ def test_automaton_never_takes_from_the_arm_that_was_rewarded(
 ) -> None:
     """A reward lowers its arm's probability never, and the others' all in proportion."""
     policy = LearningAutomaton(step=step)
-    before = policy.learn(policy.init(ARMS, 0), experience("a", reward=0.5)).arm_to_probability
+    before = policy.learn(
+        policy.init(ARMS, 0), experience("a", reward=0.5, arms=ARMS)
+    ).arm_to_probability
     after = policy.learn(
-        AutomatonState(arm_to_probability=before), experience(arm, reward=reward)
+        AutomatonState(arm_to_probability=before), experience(arm, reward=reward, arms=ARMS)
     ).arm_to_probability
     assert before[arm] <= after[arm] + 1e-15
     others = [name for name in ARMS if name != arm]
@@ -139,7 +141,7 @@ def test_estimates_stay_among_the_rewards(learnt: list[tuple[str, float]]) -> No
         state = policy.init(ARMS, 0)
         arm_to_seen: dict[str, list[float]] = {}
         for arm, reward in learnt:
-            state = policy.learn(state, experience(arm, reward=reward))
+            state = policy.learn(state, experience(arm, reward=reward, arms=ARMS))
             arm_to_seen.setdefault(arm, [] if start is None else [start]).append(reward)
         for arm, mean in state.estimates.arm_to_mean.items():
             seen = arm_to_seen[arm]

@@ -149,7 +149,7 @@ def test_only_answers_can_be_judged(
 
 def test_reward_that_fails_is_told_and_leaves_no_trace() -> None:
     """After a user's reward has failed, the same source can speak again."""
-    rewards = iter([math.nan, 0.5])
+    rewards = iter([1.0, math.nan, 0.5])  # the first is asked for when the router is made
     router = make_router(weights=None, reward=lambda **_: next(rewards))
     decision = settled(router)
     with pytest.raises(ConfigError, match="a reward must be a number"):

@@ -126,21 +126,31 @@ def test_namespaces_keep_routers_apart() -> None:
     assert one.state == make_router(store, namespace="one").state
 
 
-def test_second_writer_does_not_overwrite_the_first(caplog: pytest.LogCaptureFixture) -> None:
-    """Two routers on one namespace: the later writer is refused, counted and told, and goes on."""
+def test_second_writer_is_told_before_it_follows(caplog: pytest.LogCaptureFixture) -> None:
+    """A later writer is refused once, counted and told; the first one is not overwritten by it."""
     store = MemoryStore()
     first, second = make_router(store), make_router(store)
     learn(first)
     kept = store.get(KEY)
-    learn(second, 0.3)
-    learn(second, 0.3)
+    decision = settled(second)
+    second.feedback(decision.id, 0.3)
     assert kept == store.get(KEY)
-    assert 4 == second.stats()["store_conflicts"]
+    assert 1 == second.stats()["store_conflicts"]
     assert 0 == first.stats().get("store_conflicts", 0)
-    assert ["another router writes 'pickllm/state/default' too: give each its own"] == (
+    assert ["another router writes 'pickllm/state/default' too: give each a namespace"] == (
         caplog.messages
     )
-    assert 2 == second.state.steps
+    assert 1 == second.state.steps
+
+
+def test_writer_that_follows_another_keeps_what_it_learns() -> None:
+    """Once the other has stopped writing, as in a rolling restart, saves go through again."""
+    store = MemoryStore()
+    old, new = make_router(store), make_router(store)
+    learn(old)
+    for _ in range(3):
+        learn(new, 0.3)
+    assert new.state == make_router(store).state
 
 
 def test_store_that_cannot_be_read_is_told_at_the_start() -> None:

@@ -37,7 +37,7 @@ def taught(policy: Policy[Any], *lessons: tuple[str, float], arms: tuple[str, ..
     """The state after these rewards."""
     state = policy.init(arms, 0)
     for arm, reward in lessons:
-        state = policy.learn(state, experience(arm, reward=reward))
+        state = policy.learn(state, experience(arm, reward=reward, arms=arms))
     return state
 
 
@@ -87,12 +87,12 @@ def test_automaton_with_a_running_baseline_uses_mean_less_one_deviation() -> Non
     """After rewards .4 and .8 the level is .6 - .2 * sqrt(2), worked out by hand."""
     policy = LearningAutomaton(step=0.1, baseline="running")
     before = taught(policy, ("a", 0.4), ("b", 0.8), arms=("a", "b"))
-    after = policy.learn(before, experience("a", reward=1.0))
+    after = policy.learn(before, experience("a", reward=1.0, arms="ab"))
     level = 0.6 - 0.2 * math.sqrt(2.0)
     moved = 0.1 * (1.0 - level) / (1.0 - level)
     expected = before.arm_to_probability["a"] + moved * before.arm_to_probability["b"]
     assert expected == pytest.approx(after.arm_to_probability["a"])
-    half = policy.learn(before, experience("a", reward=level))
+    half = policy.learn(before, experience("a", reward=level, arms="ab"))
     assert before.arm_to_probability == pytest.approx(half.arm_to_probability)
 
 
@@ -139,7 +139,7 @@ def test_automaton_does_not_round_a_dead_arm_below_zero() -> None:
         arm: share / 1.55 for arm, share in zip("bcde", (0.01, 0.99, 0.12, 0.43), strict=True)
     }
     state = AutomatonState(arm_to_probability={"a": 0.0, **shares})
-    after = LearningAutomaton().learn(state, experience("a", reward=0.0))
+    after = LearningAutomaton().learn(state, experience("a", reward=0.0, arms="abcde"))
     assert 0.0 == after.arm_to_probability["a"]
 
 
@@ -311,3 +311,14 @@ def test_a_policy_and_a_function_stand_for_themselves() -> None:
     policy = ValuePolicy(estimator=RunningMean(), explorer=EpsilonGreedy())
     assert policy is policy_of(policy)
     assert FunctionPolicy(function=first) == policy_of(first)
+
+
+def test_automaton_takes_nothing_from_an_arm_that_could_not_be_chosen() -> None:
+    """Where one arm alone was eligible nothing moves; among two, only theirs does."""
+    policy = LearningAutomaton(step=0.5)
+    state = policy.init(["a", "b", "c"], 0)
+    alone = policy.learn(state, experience("b", reward=1.0, arms=["b"])).arm_to_probability
+    assert state.arm_to_probability == pytest.approx(alone)
+
+    moved = policy.learn(state, experience("b", reward=1.0, arms=["b", "c"])).arm_to_probability
+    assert {"a": 1 / 3, "b": 1 / 2, "c": 1 / 6} == pytest.approx(moved)

@@ -21,6 +21,7 @@ from pickllm import (
     WeightedReward,
     Weights,
     drive,
+    epsilon_greedy,
 )
 from pickllm.policies import POLICIES
 from pickllm.protocols import Policy
@@ -324,3 +325,21 @@ def test_policy_that_fails_to_learn_takes_no_answer_away(caplog: pytest.LogCaptu
     assert "yes" == drive.run(router.flow(Request(text="")), port).reply.text
     assert 1 == router.stats()["learning_failures"]
     assert ["the reward or the policy failed: RuntimeError"] == caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"policy": Fixed(arm="gone")}, "names no arm of the pool"),
+        ({"policy": LearningAutomaton(floor=0.5)}, "leaves nothing to learn with 2 arms"),
+        ({"policy": epsilon_greedy}, "epsilon_greedy.* itself; call it"),
+        ({"breaker": False}, "breaker must be a Breaker, or None"),
+        ({"reward": 3}, "reward must be callable with score="),
+        ({"weights": {"quality": "a"}}, "must be a number of at least 0"),
+        ({"arms": [Arm(name="a", can={"vision": True})]}, "can must map some of"),  # type: ignore[dict-item]  # that is the point
+    ],
+)
+def test_mistake_of_a_newcomer_is_told_at_once(settings: dict[str, Any], says: str) -> None:
+    """When the router is made, and never at the first call."""
+    with pytest.raises(ConfigError, match=says):
+        Router(**({"arms": ARMS} | settings))
