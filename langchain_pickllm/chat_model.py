@@ -156,6 +156,15 @@ class RoutedChatModel(RoutedEntryPoints):
                 seed=seed,
                 max_decisions=max_decisions,
             )
+        elif policy != "epsilon_greedy" or any(
+            setting is not None
+            for setting in (arms, weights, reward, scorer, featurizer, store, seed)
+        ):
+            raise ConfigError("a router brings its own arms, policy and the rest: give only models")
+        if set(router.pool.names) != set(opened):
+            raise ConfigError(
+                f"the router's arms are {list(router.pool.names)}, and the models {list(opened)}"
+            )
         super().__init__(models=opened, router=router, sticky=sticky, **_known(type(self), others))
 
     @model_validator(mode="after")

@@ -584,3 +584,16 @@ def test_the_messages_that_went_through_are_not_kept() -> None:
     gc.collect()
 
     assert [None] == [reference() for reference in seen]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_score_sees_the_inputs_of_the_chain_however_it_is_run(way: str) -> None:
+    """A streamed chain tells its inputs at its end, and a placeholder at its start."""
+    model = model_of()
+    handler = RewardCallbackHandler(model, score=lambda run: run.inputs == QUESTION)
+
+    WAYS[way](chain_of(model), QUESTION, {"callbacks": [handler]})
+
+    assert {"counted": 1} == handler.counts
+    (record,) = model.router.ledger
+    assert [1.0] == [feedback.value for feedback in record.source_to_feedback.values()]
