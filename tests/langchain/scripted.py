@@ -27,6 +27,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
+from pickllm.lock import Lock
+
 __all__ = ["Asked", "NoToolsChatModel", "ScriptedChatModel"]
 
 _WAIT_S = 10.0
@@ -67,7 +69,7 @@ class ScriptedChatModel(BaseChatModel):
 
     model_config: ClassVar[Any] = {"arbitrary_types_allowed": True}
 
-    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _lock: Lock = PrivateAttr(default_factory=Lock)
 
     @property
     def calls(self) -> int:

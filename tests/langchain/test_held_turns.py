@@ -424,11 +424,11 @@ def test_a_loop_costs_what_all_its_turns_cost() -> None:
     routing = Routing(loops=3, reward=earning)
     messages = loop(routing.model.bind_tools([look_up]).invoke)
 
-    routing.model.feedback(messages[-1], 1.0)
+    assert "counted" == routing.model.feedback(messages[-1], 1.0)
 
     attempts = [record.answer for record in routing.model.router.ledger if record.answer]
     cost_usd = sum(attempt.cost_usd or 0.0 for attempt in attempts)
-    ((score, spent_usd, waited_s),) = earning.spent
+    score, spent_usd, waited_s = earning.spent[-1]
     assert (4, 1.0) == (len(attempts), score)
     assert pytest.approx(cost_usd) == spent_usd
     assert pytest.approx(sum(attempt.latency_s for attempt in attempts)) == waited_s
@@ -484,7 +484,7 @@ def test_a_loop_whose_beginning_was_let_go_is_judged_by_what_is_left() -> None:
         verdicts,
         routing.feedback,
     )
-    assert pytest.approx(sum(cost or 0.0 for cost in left)) == earning.spent[0][1]
+    assert pytest.approx(sum(cost or 0.0 for cost in left)) == earning.spent[-1][1]
 
 
 def test_a_handler_books_a_loop_once_however_long_it_is() -> None:
