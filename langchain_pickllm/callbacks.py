@@ -148,8 +148,9 @@ class RewardCallbackHandler(BaseCallbackHandler):
             self.router.trace(str(run_id), decision_id)
         # LangChain ends the run of a chain whose reader leaves its stream, and of a graph that asks
         # a human, as if all were well
+        left = opened.unanswered and error is None
         stopped = error is not None and not isinstance(error, Exception)
-        if stopped or opened.unanswered or opened.paused:
+        if left or stopped or opened.paused:
             self.counts["interrupted"] += 1
             return
         finished = FinishedRun(

@@ -229,7 +229,7 @@ class RoutedChatModel(RoutedEntryPoints):
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
         """Answers in the shape of a schema; whether one parsed is fed back as source "parse"."""
         chain = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
-        return judged_by_parsing(chain, self.router)
+        return judged_by_parsing(chain, self.router, include_raw=include_raw)
 
     # What LangChain asks about a model
 

@@ -9,6 +9,9 @@ from langchain_core.runnables.base import RunnableBindingBase
 
 __all__ = ["answers_in_thread", "chat_model_below", "is_bare_pipeline", "with_chat_model"]
 
+_HOOKS = ("_agenerate", "_stream", "_astream")
+"""What a chat model writes itself of the ways in which it may be asked."""
+
 
 def chat_model_below(model: Runnable[Any, Any]) -> BaseChatModel | None:
     """The chat model itself, below whatever has been put around it; None where there is none."""
@@ -29,12 +32,9 @@ def answers_in_thread(model: Runnable[Any, Any], *, stream: bool) -> bool:
     chat, base = chat_model_below(model), BaseChatModel
     if chat is None:
         return False
-    kind = type(chat)
-    if stream:
-        own = kind._astream is not base._astream or kind._stream is base._stream  # noqa: SLF001
-    else:
-        own = kind._agenerate is not base._agenerate  # noqa: SLF001
-    return not own or is_bare_pipeline(model)
+    own = {name for name in _HOOKS if getattr(type(chat), name) is not getattr(base, name)}
+    knows_none = "_stream" in own and "_astream" not in own if stream else "_agenerate" not in own
+    return knows_none or is_bare_pipeline(model)
 
 
 def is_bare_pipeline(model: Runnable[Any, Any]) -> bool:
