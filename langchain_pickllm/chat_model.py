@@ -295,8 +295,11 @@ class RoutedChatModel(RoutedEntryPoints):
         """A tool call that came back as an error speaks against the arm that made it."""
         for message in failed_tool_calls(messages):
             decision_id = message.response_metadata.get(KEY, {}).get("decision_id", "")
-            if self.router.knows(decision_id):
-                self.router.feedback(decision_id, 0.0, "tool_error")
+            try:
+                if self.router.knows(decision_id):
+                    self.router.feedback(decision_id, 0.0, "tool_error")
+            except Exception as error:  # the call that is to come must not fail for it
+                logger.warning("a tool's error was not booked: %s", type(error).__name__)
 
 
 def _known(model: type[BaseChatModel], others: dict[str, Any]) -> dict[str, Any]:

@@ -90,10 +90,10 @@ def _book(
     known = [str(i) for i in (feedback.run_id, feedback.trace_id) if router.knows(str(i))]
     if not known:
         return "unknown"
+    source = _source(feedback)
     try:
-        return router.feedback(
-            known[0], score, _source(feedback), correction=_was_modified(feedback)
-        )
+        correction = _was_modified(feedback) and not _says(router, known[0], source, score)
+        return router.feedback(known[0], score, source, correction=correction)
     except UnknownDecision:  # let go since
         return "unknown"
 
@@ -102,6 +102,14 @@ def _source(feedback: LangSmithFeedback) -> str:
     """Each person, and each key, is a source of its own."""
     person = getattr(feedback.feedback_source, "user_id", None)
     return f"langsmith:{feedback.key}" + (f":{person}" if person else "")
+
+
+def _says(router: Router, run_id: str, source: str, score: float) -> bool:
+    """Whether that source has given this very score: then it is delivered again."""
+    return all(
+        router.explain(decision_id).source_to_score.get(source) == score
+        for decision_id in router.decisions(run_id)
+    )
 
 
 def _was_modified(feedback: LangSmithFeedback) -> bool:

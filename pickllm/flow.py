@@ -39,8 +39,14 @@ class Desk(Protocol):
     def successor(self, decision: Decision, attempts: list[Attempt]) -> str | None:
         """Who takes over from the arms tried, or None when nobody does."""
 
-    def settle(self, outcome: Outcome) -> None:
+    def note(self, outcome: Outcome) -> None:
         """Book what came of a decision, and learn what needs no judgement."""
+
+    def keep(self) -> Asking[None]:
+        """Write down what was learnt."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Both at once, where nothing can be waited for."""
 
     def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
         """Score an answer and learn from it; None when nobody can tell."""
@@ -53,10 +59,14 @@ def answer(desk: Desk, request: Request) -> Asking[Routed]:
     attempts: list[Attempt] = []
     try:
         reply = yield from _ask_until_answered(desk, decision, attempts)
-    finally:
-        outcome = Outcome(decision_id=decision.id, attempts=tuple(attempts))
-        with contextlib.suppress(UnknownDecision):  # let go meanwhile: the answer counts more
-            desk.settle(outcome)
+    except ArmError:
+        yield from _settle(desk, decision, attempts)
+        raise
+    except BaseException:  # interrupted: nobody does any more work for this flow
+        with contextlib.suppress(UnknownDecision):
+            desk.settle(_outcome(decision, attempts))
+        raise
+    outcome = yield from _settle(desk, decision, attempts)
     score = yield from desk.judge(request, decision, reply)
     return Routed(request=request, decision=decision, reply=reply, outcome=outcome, score=score)
 
@@ -79,6 +89,18 @@ def _ask_until_answered(desk: Desk, decision: Decision, attempts: list[Attempt])
             attempts.append(succeeded(desk.pool[arm], reply))
             return reply
     raise _first_told_of_the_others(failures)
+
+
+def _settle(desk: Desk, decision: Decision, attempts: list[Attempt]) -> Asking[Outcome]:
+    outcome = _outcome(decision, attempts)
+    with contextlib.suppress(UnknownDecision):  # let go meanwhile: the answer counts more
+        desk.note(outcome)
+    yield from desk.keep()
+    return outcome
+
+
+def _outcome(decision: Decision, attempts: list[Attempt]) -> Outcome:
+    return Outcome(decision_id=decision.id, attempts=tuple(attempts))
 
 
 def _first_told_of_the_others(failures: list[ArmError]) -> ArmError:

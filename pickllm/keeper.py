@@ -43,6 +43,10 @@ class Keeper:
         self._saved = decode(entry.value, like=like, policy=self._policy)
         return self._saved
 
+    def behind(self, state: object) -> bool:
+        """Whether there is a store, and this state is not in it."""
+        return self._store is not None and state is not self._saved
+
     def save(self, newest: Callable[[], object]) -> None:
         """Write the state. It is read inside the lock, so that the last to write has the newest."""
         if self._store is None:

@@ -6,7 +6,7 @@ order of rewards. So the lessons of the decisions still held are kept, and a cor
 again from the state before the first of them, with the new value in the old one's place.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any, TypeAlias
 
 from pickllm.ledger import Record
@@ -68,13 +68,18 @@ class Learner:
             self._base = self.policy.learn(self._base, self._lessons.pop(lesson))
 
     def _learn(self, lesson: Lesson, experience: Experience) -> None:
-        corrected = lesson in self._lessons
-        self._lessons[lesson] = experience
-        self.state = self._fold() if corrected else self.policy.learn(self.state, experience)
+        """Nothing is changed where the policy fails: it would fail again at every fold."""
+        if lesson in self._lessons:
+            lessons = {**self._lessons, lesson: experience}
+            self.state = self._fold(lessons)
+            self._lessons = lessons
+        else:
+            self.state = self.policy.learn(self.state, experience)
+            self._lessons[lesson] = experience
 
-    def _fold(self) -> object:
+    def _fold(self, lessons: Mapping[Lesson, Experience]) -> object:
         state = self._base
-        for experience in self._lessons.values():
+        for experience in lessons.values():
             state = self.policy.learn(state, experience)
         return state
 

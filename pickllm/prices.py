@@ -36,8 +36,8 @@ def _from_table(arm: Arm, usage: Usage) -> float | None:
         return None
     try:
         return _table_usd(arm.model, arm.provider, usage)
-    except ValueError:  # a provider's odd token count must not take its answer away
-        return None
+    except (ValueError, TypeError, ArithmeticError, LookupError):
+        return None  # a provider's odd token count must not take its answer away
 
 
 @lru_cache(maxsize=4096)

@@ -145,7 +145,8 @@ def checked_score(score: float, *, what: str = "score") -> float:
     """The score as a float, or `ConfigError` when it is not a number in [0, 1]."""
     if isinstance(score, Real) and 0.0 <= score <= 1.0:
         return float(score)
-    raise ConfigError(f"a {what} must be a number in [0, 1]; this one is {score!r}")
+    shown = repr(score) if isinstance(score, Real) else type(score).__name__
+    raise ConfigError(f"a {what} must be a number in [0, 1]; this one is {shown}")
 
 
 def _checked(what: str, value: float) -> float:

@@ -10,6 +10,7 @@ The router owns the learnt state and the one lock around it, which is never held
 scorer is at work.
 """
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -181,12 +182,17 @@ class Router:
     # What came of it
 
     def settle(self, outcome: Outcome) -> None:
-        """Book what came of a decision, and learn what needs no judgement.
+        """Book what came of a decision, learn what needs no judgement, and keep it.
 
         Raises:
             UnknownDecision: No such decision is held here.
             ConfigError: It has an outcome already.
         """
+        self.note(outcome)
+        self._keep()
+
+    def note(self, outcome: Outcome) -> None:
+        """The same, but for the store: nothing here waits for a disk."""
         with self._lock:
             record = self.ledger.settle(outcome)
             self._count_outcome(outcome)
@@ -197,7 +203,11 @@ class Router:
                 self._learnt_from(partial(self._learner.blame, record, attempt))
             for feedback in record.source_to_feedback.values():
                 self._learnt_from(partial(self._credit, record, feedback))
-        self._keep()
+
+    def keep(self) -> Asking[None]:
+        """Write to the store what was learnt, if there is a store and something new."""
+        if self._keeper.behind(self.state):
+            yield Work(run=self._save)
 
     def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
         """Ask the scorer, if there is one. Its failure is counted and logged, no more."""
@@ -206,11 +216,12 @@ class Router:
         try:
             score = yield from self.scorer.score(request, reply)
             if score is not None:
-                self.feedback(decision.id, score, source="scorer")
+                self._heard(decision.id, score, "scorer")
         except Exception as error:  # the answer is there: nothing may take it away
             self._count("scorer_failures")
             logger.warning("the scorer failed (%s); an answer goes unscored", type(error).__name__)
             return None
+        yield from self.keep()
         return score
 
     def feedback(
@@ -232,13 +243,9 @@ class Router:
             ConfigError: The value is no number in [0, 1].
             UnknownDecision: No such decision is held here.
         """
-        score = checked_score(value)
-        with self._lock:
-            found = [self.ledger[key] for key in self._found(decision_id)]
-            verdicts = [self._hear(record, score, source, correction) for record in found]
-            self._counts.update(f"feedback_{verdict}" for verdict in verdicts)
+        verdict = self._heard(decision_id, value, source, correction=correction)
         self._keep()
-        return min(verdicts, key=get_args(Verdict).index)
+        return verdict
 
     def trace(self, trace_id: str, decision_id: str) -> None:
         """Find a decision by the id of a run around it, too; nothing where it is not held here."""
@@ -256,7 +263,8 @@ class Router:
     @property
     def last_decision(self) -> Decision | None:
         """The newest decision, if one was made."""
-        return self.ledger.last.decision if self.ledger else None
+        with self._lock:
+            return self.ledger.last.decision if self.ledger else None
 
     def reset(self) -> None:
         """Start a new session: forget what was learnt, and the decisions it was learnt from."""
@@ -298,7 +306,8 @@ class Router:
 
     def knows(self, decision_id: str) -> bool:
         """Whether a decision is held here, under its own id or that of a run around it."""
-        return bool(self.ledger.found(decision_id))
+        with self._lock:
+            return bool(self.ledger.found(decision_id))
 
     # Inside
 
@@ -326,7 +335,7 @@ class Router:
     def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
         with self._lock:
             if self.ledger.add(decision):
-                self._learner.seal(self.ledger)
+                self._learnt_from(partial(self._learner.seal, self.ledger))
             for trace_id in trace_ids:
                 self.ledger.trace(trace_id, decision.id)
             self._health.asked(decision.arm, decision.time_s)
@@ -343,9 +352,20 @@ class Router:
                 _SILENCE,
             )
 
+    def _heard(
+        self, any_id: str, value: float, source: str, *, correction: bool = False
+    ) -> Verdict:
+        """Feedback, booked and learnt, but not kept yet."""
+        score = checked_score(value)
+        with self._lock:
+            found = [self.ledger[key] for key in self._found(any_id)]
+            verdicts = [self._hear(record, score, source, correction) for record in found]
+            self._counts.update(f"feedback_{verdict}" for verdict in verdicts)
+        return min(verdicts, key=get_args(Verdict).index)
+
     def _hear(self, record: Record, score: float, source: str, correction: bool) -> Verdict:
-        heard = record.source_to_feedback.get(source)
-        if heard and (not correction or heard.value == score):
+        heard = source in record.source_to_feedback
+        if heard and not correction:
             return "repeated"
         feedback = Feedback(
             decision_id=record.decision.id,
@@ -384,7 +404,7 @@ class Router:
 
     def _count_outcome(self, outcome: Outcome) -> None:
         self._counts[f"outcome_{outcome.status}"] += 1
-        self._counts["fallbacks"] += len(outcome.attempts) - 1
+        self._counts["fallbacks"] += max(len(outcome.attempts) - 1, 0)
         self._counts["arm_failures"] += sum(a.status == "error" for a in outcome.attempts)
 
     def _found(self, any_id: str) -> tuple[str, ...]:
@@ -399,6 +419,15 @@ class Router:
             self._counts[what] += 1
 
     def _keep(self) -> None:
+        """Write now; where a loop runs, in one of its threads: a disk must not stop it."""
+        if not self._keeper.behind(self.state):
+            return
+        try:
+            asyncio.get_running_loop().run_in_executor(None, self._save)
+        except RuntimeError:  # no loop here, or one that is closing
+            self._save()
+
+    def _save(self) -> None:
         self._keeper.save(lambda: self._learner.state)
 
     def _fresh_state(self) -> Any:
