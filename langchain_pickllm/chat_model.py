@@ -41,7 +41,7 @@ from pickllm.policies import PolicyLike
 from pickllm.protocols import Featurizer, Reward
 from pickllm.router import Router, Verdict
 from pickllm.scoring import ScorerLike
-from pickllm.settings import Fallback, WeightsLike
+from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
 from pickllm.stores import StoreLike
 from pickllm.types import Arm
 
@@ -49,7 +49,6 @@ __all__ = ["RoutedChatModel"]
 
 logger = logging.getLogger("pickllm")
 
-_BREAKER = Breaker()
 _OF_THE_ARMS = frozenset({"api_key", "base_url", "max_retries"})
 """Standard arguments of chat models that only the arms' own constructors can honour."""
 
@@ -99,7 +98,7 @@ class RoutedChatModel(RoutedEntryPoints):
         scorer: ScorerLike | None = None,
         featurizer: Featurizer | Embeddings | None = None,
         fallback: Fallback = True,
-        breaker: Breaker | None = _BREAKER,
+        breaker: Breaker | None = DEFAULT_BREAKER,
         sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",

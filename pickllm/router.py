@@ -35,9 +35,19 @@ from pickllm.protocols import Asking, Featurizer, Reward
 from pickllm.rewards import checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
-from pickllm.settings import Fallback, WeightsLike, fallback_of, policy_for, pool_of, reward_of
+from pickllm.settings import (
+    DEFAULT_BREAKER,
+    Fallback,
+    WeightsLike,
+    check_prices,
+    fallback_of,
+    policy_for,
+    pool_of,
+    reward_of,
+)
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import (
+    NO_FEATURES,
     Arm,
     Attempt,
     Choice,
@@ -61,8 +71,6 @@ Verdict: TypeAlias = Literal["counted", "corrected", "waiting", "repeated", "no_
 """What became of feedback: learnt; learnt in place of an earlier value; kept until the answer is
 there; ignored, for this source has spoken; ignored, for no model gave an answer to judge."""
 
-_BREAKER = Breaker()
-_BLIND: Vector = np.zeros(0, dtype=np.float32)
 _SILENCE = 100
 """Decisions without any feedback after which a warning is due."""
 
@@ -80,7 +88,7 @@ class Router:
         scorer: ScorerLike | None = None,
         featurizer: Featurizer | None = None,
         fallback: Fallback = True,
-        breaker: Breaker | None = _BREAKER,
+        breaker: Breaker | None = DEFAULT_BREAKER,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -121,7 +129,7 @@ class Router:
         kept_in = None if store is None else store_of(store)
         self._keeper = Keeper(kept_in, namespace=namespace, policy=self._policy_name)
         self._learner = self._learner_from(self._keeper.load(like=self._fresh_state()))
-        self._check_prices()
+        check_prices(self.pool, self.reward)
 
     # Deciding
 
@@ -149,7 +157,7 @@ class Router:
         now_s = self._clock()
         arms, ineligible, rng = self._prepared(request, now_s)
         held = request.hold if request.hold and request.hold.arm in arms else None
-        seen = _BLIND if features is None else features
+        seen = NO_FEATURES if features is None else features
         situation = Situation(arms=arms, request=request, features=seen)
         choice = _held(held, arms) if held else self._choose(situation, rng)
         drawn = rng.index(choice.probabilities)
@@ -440,22 +448,6 @@ class Router:
             reward=self.reward,
             cost_counts=not self.pool.unpriced,
         )
-
-    def _check_prices(self) -> None:
-        weights = getattr(self.reward, "weights", None)
-        if not self.pool.unpriced or weights is None:
-            return
-        if weights.quality == weights.latency == 0.0:
-            raise ConfigError(
-                f"only cost has a weight, and no price is known for {list(self.pool.unpriced)}: "
-                "state it in arms={...: Arm(...)}, or give quality or latency a weight"
-            )
-        if weights.cost > 0.0:
-            logger.warning(
-                "no price is known for %s, so cost stays out of the reward of every arm: state "
-                "usd_per_mtok_in and usd_per_mtok_out, or usd_per_hour, in arms={...: Arm(...)}",
-                ", ".join(map(repr, self.pool.unpriced)),
-            )
 
 
 def _held(hold: Hold, arms: tuple[str, ...]) -> Choice:

@@ -1,16 +1,32 @@
 """What a user may write for a router's settings, and what it becomes, checked."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from pickllm.errors import ConfigError
+from pickllm.health import Breaker
 from pickllm.policies import Fixed, LearningAutomaton, PolicyLike, policy_of
 from pickllm.pool import Pool
 from pickllm.protocols import Policy, Reward
 from pickllm.rewards import WeightedReward, Weights
 from pickllm.types import Arm
 
-__all__ = ["Fallback", "WeightsLike", "fallback_of", "policy_for", "pool_of", "reward_of"]
+__all__ = [
+    "DEFAULT_BREAKER",
+    "Fallback",
+    "WeightsLike",
+    "check_prices",
+    "fallback_of",
+    "policy_for",
+    "pool_of",
+    "reward_of",
+]
+
+logger = logging.getLogger("pickllm")
+
+DEFAULT_BREAKER = Breaker()
+"""When an arm is given a rest unless the user says otherwise."""
 
 Fallback: TypeAlias = bool | Sequence[str]
 """True: the next best arm takes over from one that failed; False: none does; or names, in order."""
@@ -73,3 +89,21 @@ def fallback_of(fallback: Fallback, pool: Pool) -> Fallback:
     ):
         raise ConfigError(f"fallback must be True, False or names of {list(pool.names)}")
     return tuple(fallback) or False
+
+
+def check_prices(pool: Pool, reward: Reward) -> None:
+    """Tell that an unknown price keeps cost out of the rewards; refuse it where cost is all."""
+    weights = getattr(reward, "weights", None)
+    if not pool.unpriced or weights is None:
+        return
+    if weights.quality == weights.latency == 0.0:
+        raise ConfigError(
+            f"only cost has a weight, and no price is known for {list(pool.unpriced)}: "
+            "state it in arms={...: Arm(...)}, or give quality or latency a weight"
+        )
+    if weights.cost > 0.0:
+        logger.warning(
+            "no price is known for %s, so cost stays out of the reward of every arm: state "
+            "usd_per_mtok_in and usd_per_mtok_out, or usd_per_hour, in arms={...: Arm(...)}",
+            ", ".join(map(repr, pool.unpriced)),
+        )

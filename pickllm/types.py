@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "NO_FEATURES",
     "Arm",
     "Attempt",
     "Call",
@@ -44,7 +45,8 @@ Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio",
 Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned"]
 """How a decision stands: open until the arm is done; abandoned when a stream's consumer left."""
 
-_NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
+NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
+"""Features of a prompt that nobody looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +115,7 @@ class Situation:
     arms: tuple[str, ...]
     """The eligible arms, at least one, in the pool's order."""
     request: Request
-    features: Vector = field(default_factory=lambda: _NO_FEATURES)
+    features: Vector = field(default_factory=lambda: NO_FEATURES)
     """``[dim]``; empty when no featurizer is set."""
 
 
@@ -148,7 +150,7 @@ class Decision:
     policy: str
     held: "Hold | None" = None
     """Why the policy was not asked; None where it was."""
-    features: Vector = field(default_factory=lambda: _NO_FEATURES)
+    features: Vector = field(default_factory=lambda: NO_FEATURES)
     session: str = ""
     tenant: str = ""
 
