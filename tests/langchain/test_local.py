@@ -6,10 +6,9 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -30,6 +29,7 @@ from pickllm import Arm, ConfigError
 from pickllm.local import LocalModel
 from pickllm.policies import Fixed
 from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.tiny_suite import OverATinyModel
 from tests.tiny import (
     ANSWER,
     QUESTION,
@@ -439,31 +439,10 @@ def test_an_arm_is_not_asked_what_it_cannot_do(chat: ChatLocal, prompt: Any) -> 
 # LangChain's own suites
 
 
-class _OverTheTinyModel:
-    """What both suites are told of it."""
+class _OverTheTinyModel(OverATinyModel):
+    """Its template knows no tools."""
 
-    local: ClassVar[LocalModel]
-
-    @pytest.fixture(autouse=True, scope="class")
-    @classmethod
-    def _loaded(cls, local: LocalModel) -> None:
-        cls.local = local
-
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return ChatLocal
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {"model": self.local}
-
-    @property
-    def has_tool_calling(self) -> bool:
-        return False
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
+    knows_tools = False
 
 
 class TestUnit(_OverTheTinyModel, ChatModelUnitTests):

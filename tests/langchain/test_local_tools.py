@@ -1,10 +1,9 @@
 """A local model with tools in LangChain: bound, called, answered, routed to."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -24,6 +23,7 @@ from langchain_pickllm.local_turns import request_of
 from pickllm import ConfigError
 from pickllm.local import LocalModel
 from pickllm.policies import Fixed
+from tests.langchain.tiny_suite import OverATinyModel
 from tests.tiny import tiny_folder
 from tests.tiny_tools import ADD, tool_folder
 
@@ -258,28 +258,7 @@ def test_a_router_asks_for_calls_where_they_can_be_made(chat: ChatLocal, plain: 
     assert [["plain"]] * len(decisions) == [list(each.ineligible) for each in decisions]
 
 
-class TestUnit(ChatModelUnitTests):
+class TestUnit(OverATinyModel, ChatModelUnitTests):
     """LangChain's own suite, on a model that calls tools."""
 
-    local: ClassVar[LocalModel]
-
-    @pytest.fixture(autouse=True, scope="class")
-    @classmethod
-    def _loaded(cls, local: LocalModel) -> None:
-        cls.local = local
-
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return ChatLocal
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {"model": self.local}
-
-    @property
-    def has_tool_calling(self) -> bool:
-        return True
-
-    @property
-    def has_structured_output(self) -> bool:
-        return True
+    knows_tools = True
