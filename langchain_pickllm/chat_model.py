@@ -28,10 +28,11 @@ from langchain_pickllm.configured import Configured
 from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.entry_points import RoutedEntryPoints
+from langchain_pickllm.shapes import shape_of
 from langchain_pickllm.stamp import KEY, decision_id_of
 from langchain_pickllm.stickiness import failed_tool_calls
-from langchain_pickllm.structured import judged_by_parsing
-from langchain_pickllm.turn import Turn
+from langchain_pickllm.structured import shaped_chain
+from langchain_pickllm.turn import SHAPE, Turn
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
 from pickllm.errors import ConfigError
@@ -226,9 +227,14 @@ class RoutedChatModel(RoutedEntryPoints):
     def with_structured_output(
         self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
-        """Answers in the shape of a schema; whether one parsed is fed back as source "parse"."""
-        chain = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
-        return judged_by_parsing(chain, self.router, include_raw=include_raw)
+        """Answers in the shape of a schema; whether one parsed is fed back as source "parse".
+
+        Each arm is asked in its own way, natively where it can. ``kwargs`` go to the arms' own
+        ``with_structured_output``: ``method``, ``strict`` and what else they all take.
+        """
+        shape = shape_of(self.router, self.models, schema, kwargs)
+        asked = self.bind(**{SHAPE: shape})
+        return shaped_chain(asked, shape, self.router, include_raw=include_raw)
 
     # What LangChain asks about a model
 

@@ -22,9 +22,15 @@ from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.reading import came_from_cache, shows, usage_of
-from langchain_pickllm.stamp import stamped, stamped_event, unstamped
+from langchain_pickllm.shapes import Shape
+from langchain_pickllm.stamp import KEY, stamped, stamped_event, unstamped
 from langchain_pickllm.watching import watch
-from langchain_pickllm.wrappers import answers_in_thread, chat_model_below, with_chat_model
+from langchain_pickllm.wrappers import (
+    answers_in_thread,
+    chat_model_below,
+    router_inside,
+    with_chat_model,
+)
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
 from pickllm.types import Call, Piece, Reply
@@ -41,12 +47,15 @@ _THREADS = ThreadPoolExecutor(256, "pickllm-arm")
 class ChatPort:
     """The models of a pool, bound to the messages and the run of one call of the router."""
 
+    router: Router
     configured: Configured
     messages: Sequence[BaseMessage]
     config: RunnableConfig
     """Config of the router's children."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """What the caller gave for the model: tools, stop, temperature, …"""
+    shape: Shape | None = None
+    """The shape that the answer shall have."""
     whole: Any = None
     """The streamed answer as one message, once it has ended."""
 
@@ -55,7 +64,7 @@ class ChatPort:
         arm, messages, config, kwargs = self._prepared(call)
         with _shown_to_watchers(call, config), set_config_context(config) as context:
             message = context.run(arm.invoke, messages, config, **kwargs)
-        return self._reply(stamped(_whole(call, message), call))
+        return self._reply(call, stamped(_whole(call, message), call))
 
     async def acall(self, call: Call) -> Reply:
         """The arm's ``ainvoke``."""
@@ -66,7 +75,7 @@ class ChatPort:
             else:
                 asked = arm.ainvoke(messages, config, **kwargs)
             message = await coro_with_context(asked, context)
-        return self._reply(stamped(_whole(call, message), call))
+        return self._reply(call, stamped(_whole(call, message), call))
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The arm's ``stream``; the first chunk carries the decision."""
@@ -108,24 +117,26 @@ class ChatPort:
         """Chunks add up to the whole message."""
         first, *others = (piece.payload for piece in pieces)
         self.whole = first + others if others else first
-        return self._reply(self.whole)
+        return self._reply(call, self.whole)
 
     def _prepared(
         self, call: Call
     ) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
         """The arm with the call's tools bound its own way, and all that it is called with."""
-        arm, kwargs = self.configured.arm(call.arm), dict(self.kwargs)
+        arm = self.configured.arm(call.arm)
+        kwargs = {**(self.shape.kwargs(call.arm) if self.shape else {}), **self.kwargs}
         messages = list(self.messages)
-        if isinstance(getattr(chat_model_below(arm), "router", None), Router):
+        if router_inside(arm) is not None:
             messages = unstamped(messages, call.arm, self.configured.models)
-        if kwargs.get("tools"):
+        if self.kwargs.get("tools"):
             arm, kwargs = _with_tools(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
         return arm, messages, config, kwargs
 
-    def _reply(self, message: AIMessage) -> Reply:
+    def _reply(self, call: Call, message: AIMessage) -> Reply:
+        self._let_inner_router_hear(call, message)
         return Reply(
             text=message.text,
             message=message,
@@ -133,6 +144,13 @@ class ChatPort:
             finish_reason=message.response_metadata.get("finish_reason"),
             called=not came_from_cache(message),
         )
+
+    def _let_inner_router_hear(self, call: Call, message: AIMessage) -> None:
+        """An arm that is a router itself learns from what is said of this router's answer."""
+        inner = router_inside(self.configured.models[call.arm])
+        stamp = message.response_metadata[KEY].get("inner")
+        if inner is not None and stamp is not None:
+            self.router.relay(call.decision.id, partial(_pass_on, inner, stamp["decision_id"]))
 
 
 class EventPort(ChatPort):
@@ -168,7 +186,7 @@ class EventPort(ChatPort):
             raise ArmRefused(
                 f"arm {call.arm!r} was left before its message was whole", arm=call.arm
             )
-        return self._reply(self.whole)
+        return self._reply(call, self.whole)
 
 
 @contextlib.contextmanager
@@ -258,6 +276,11 @@ def _event_piece(call: Call, event: dict[str, Any]) -> Piece:
     if event["event"] == "message-finish":
         event = stamped_event(event, call)
     return Piece(payload=event, visible=event["event"].startswith("content-block"))
+
+
+def _pass_on(router: Router, decision_id: str, value: float, source: str, correction: bool) -> None:
+    if router.knows(decision_id):
+        router.feedback(decision_id, value, source, correction=correction)
 
 
 def _nothing() -> None: ...

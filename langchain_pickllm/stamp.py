@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage
 from pickllm.errors import ConfigError
 from pickllm.types import Call
 
-__all__ = ["KEY", "decision_id_of", "stamped", "stamped_event", "unstamped"]
+__all__ = ["KEY", "arm_of", "decision_id_of", "stamped", "stamped_event", "unstamped"]
 
 M = TypeVar("M", bound=BaseMessage)
 
@@ -38,7 +38,12 @@ def unstamped(messages: Sequence[BaseMessage], arm: str, arms: Container[str]) -
 
     The outer router's stamps are taken off, for the two may call their arms by the same names.
     """
-    return [_without(message, arm) if _arm(message) in arms else message for message in messages]
+    return [_without(message, arm) if arm_of(message) in arms else message for message in messages]
+
+
+def arm_of(message: BaseMessage) -> str:
+    """The arm that gave a message; empty where it carries no decision."""
+    return str(message.response_metadata.get(KEY, {}).get("arm", ""))
 
 
 def decision_id_of(message_or_id: object) -> str:
@@ -57,10 +62,6 @@ def decision_id_of(message_or_id: object) -> str:
             f"{type(message_or_id).__name__}"
         )
     return str(message_or_id)
-
-
-def _arm(message: BaseMessage) -> str:
-    return str(message.response_metadata.get(KEY, {}).get("arm", ""))
 
 
 def _without(message: BaseMessage, arm: str) -> BaseMessage:

@@ -14,13 +14,17 @@ from langchain_core.utils.uuid import uuid7
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.port import ChatPort
 from langchain_pickllm.reading import needs_of, prompt_text, tokens_of
+from langchain_pickllm.shapes import Shape
 from langchain_pickllm.stickiness import hold_of
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
 from pickllm.types import Request, Routed
 
-__all__ = ["Turn"]
+__all__ = ["SHAPE", "Turn"]
+
+SHAPE = "pickllm_shape"
+"""The argument under which a call carries the shape that its answer shall have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +36,7 @@ class Turn:
     messages: list[BaseMessage]
     config: RunnableConfig
     kwargs: Mapping[str, Any]
+    shape: Shape | None
     request: Request
     run_id: UUID
 
@@ -49,6 +54,7 @@ class Turn:
         """Read a call. The router's run and its decision have one id."""
         run_id = config.get("run_id") or uuid7()
         decision_id = uuid7() if router.knows(str(run_id)) else run_id
+        shape: Shape | None = kwargs.get(SHAPE)
         windows = any(router.pool[name].context_tokens for name in router.pool.names)
         request = Request(
             text=prompt_text(messages),
@@ -56,6 +62,7 @@ class Turn:
             needs=needs_of(messages, kwargs),
             tokens=tokens_of(messages) if windows else 0,
             only=_only(kwargs.get("model"), router),
+            barred=shape.arm_to_reason if shape else {},
             hold=hold_of(messages, router.pool.names, sticky=sticky),
             trace_ids=_runs_around(config, run_id, str(decision_id)),
         )
@@ -64,7 +71,8 @@ class Turn:
             configured=configured,
             messages=messages,
             config=config,
-            kwargs={key: value for key, value in kwargs.items() if key != "model"},
+            kwargs={key: kwargs[key] for key in set(kwargs) - {"model", SHAPE}},
+            shape=shape,
             request=request,
             run_id=run_id,
         )
@@ -76,10 +84,12 @@ class Turn:
     def port(self, child: Callbacks, kind: type[ChatPort] = ChatPort) -> ChatPort:
         """The pool's models, bound to this call; ``child`` puts their runs below the router's."""
         return kind(
+            router=self.router,
             configured=self.configured,
             messages=self.messages,
             config=patch_config(self.config, callbacks=child),  # type: ignore[arg-type]  # a manager
             kwargs=self.kwargs,
+            shape=self.shape,
         )
 
 

@@ -7,7 +7,15 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
 
-__all__ = ["answers_in_thread", "chat_model_below", "is_bare_pipeline", "with_chat_model"]
+from pickllm.router import Router
+
+__all__ = [
+    "answers_in_thread",
+    "chat_model_below",
+    "is_bare_pipeline",
+    "router_inside",
+    "with_chat_model",
+]
 
 _HOOKS = ("_agenerate", "_stream", "_astream")
 """What a chat model writes itself of the ways in which it may be asked."""
@@ -25,6 +33,12 @@ def with_chat_model(model: Runnable[Any, Any], chat: Runnable[Any, Any]) -> Runn
     if isinstance(model, RunnableBindingBase):
         return model.model_copy(update={"bound": with_chat_model(model.bound, chat)})
     return chat
+
+
+def router_inside(model: Runnable[Any, Any]) -> Router | None:
+    """The router of a model that is routed itself."""
+    router = getattr(chat_model_below(model), "router", None)
+    return router if isinstance(router, Router) else None
 
 
 def answers_in_thread(model: Runnable[Any, Any], *, stream: bool) -> bool:

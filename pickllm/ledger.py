@@ -7,13 +7,17 @@ Held in memory, the newest ``max_decisions`` of them; what is let go has been le
 prompt is kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pickllm.errors import ConfigError, UnknownDecision
 from pickllm.types import Attempt, Decision, Feedback, Outcome, Status
 
-__all__ = ["Ledger", "Record"]
+__all__ = ["Ledger", "Record", "Relay"]
+
+Relay: TypeAlias = Callable[[float, str, bool], object]
+"""Gets a value, its source, and whether it corrects an earlier one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +27,8 @@ class Record:
     decision: Decision
     outcome: Outcome | None = None
     source_to_feedback: dict[str, Feedback] = field(default_factory=dict)
+    relays: list[Relay] = field(default_factory=list)
+    """Who else hears what is said of the answer."""
     trace_ids: list[str] = field(default_factory=list)
     """Runs around the decision, under whose ids it is found too."""
     begun_by: str = ""

@@ -76,6 +76,8 @@ def _why_not(arm: Arm, request: Request) -> str:
     """Reason why the arm may not answer, or an empty string. What is unknown is allowed."""
     if request.only is not None and arm.name not in request.only:
         return "not among the arms asked for"
+    if arm.name in request.barred:
+        return request.barred[arm.name]
     if arm.can:
         for need in sorted(request.needs):
             if not arm.can.get(need, True):

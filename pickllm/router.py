@@ -27,7 +27,7 @@ from pickllm.flow import answer
 from pickllm.health import Breaker, Health
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
-from pickllm.ledger import Ledger, Record
+from pickllm.ledger import Ledger, Record, Relay
 from pickllm.lock import Lock
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
@@ -261,6 +261,15 @@ class Router:
             if decision_id in self.ledger:
                 self.ledger.trace(trace_id, decision_id)
 
+    def relay(self, decision_id: str, relay: Relay) -> None:
+        """Let someone else hear what is said of a decision: the router inside an arm.
+
+        Nothing happens where the decision is not held here.
+        """
+        with self._lock:
+            if decision_id in self.ledger:
+                self.ledger[decision_id].relays.append(relay)
+
     # What it knows
 
     @property
@@ -369,6 +378,9 @@ class Router:
             found = [self.ledger[key] for key in self._found(any_id)]
             verdicts = [self._hear(record, score, source, correction) for record in found]
             self._counts.update(f"feedback_{verdict}" for verdict in verdicts)
+            relays = [relay for record in found for relay in record.relays]
+        for relay in relays:
+            self._tell(relay, score, source, correction)
         return min(verdicts, key=get_args(Verdict).index)
 
     def _hear(self, record: Record, score: float, source: str, correction: bool) -> Verdict:
@@ -394,6 +406,13 @@ class Router:
         """Feedback that came before the answer had ended."""
         credited = self._learner.credit(record, feedback)
         self._counts["feedback_counted" if credited else "feedback_no_answer"] += 1
+
+    def _tell(self, relay: Relay, score: float, source: str, correction: bool) -> None:
+        try:
+            relay(score, source, correction)
+        except Exception as error:  # it is told as a favour
+            self._count("relay_failures")
+            logger.warning("feedback was not passed on: %s", type(error).__name__)
 
     def _learnt_from(self, lesson: Callable[[], object]) -> None:
         """Learn; a reward or a policy that fails must not take the answer with it."""

@@ -88,6 +88,8 @@ class Request:
     """Estimated length of the whole prompt in tokens; 0 is unknown."""
     only: tuple[str, ...] | None = None
     """Arms that the caller allows; None is all."""
+    barred: Mapping[str, str] = field(default_factory=dict)
+    """Arms that cannot take this request, and why."""
     hold: "Hold | None" = None
     """The arm that this request has to stay with, if it can."""
     trace_ids: tuple[str, ...] = ()

@@ -185,7 +185,22 @@ def test_a_router_is_an_arm(way: str) -> None:
     stamp = answer.response_metadata["pickllm"]
     assert ("one two", "inner", "deep") == (answer.text, stamp["arm"], stamp["inner"]["arm"])
     assert "counted" == outer.feedback(answer, 1.0)
-    assert "counted" == inner.feedback(stamp["inner"]["decision_id"], 1.0)
+    assert "repeated" == inner.feedback(stamp["inner"]["decision_id"], 1.0)
+
+
+def test_what_is_said_of_an_answer_reaches_the_router_that_chose_its_arm() -> None:
+    """By whatever id, corrections too; a deaf one takes nothing from the other."""
+    inner = RoutedChatModel(models={"deep": ScriptedChatModel()}, max_decisions=1)
+    outer = RoutedChatModel(models={"inner": inner})
+    answers = [outer.invoke("Hello"), outer.invoke("Hello again")]
+
+    for answer in answers:
+        assert "counted" == outer.feedback(answer, 1.0)
+    assert "corrected" == outer.feedback(answers[1], 0.25, correction=True)
+
+    (record,) = inner.router.ledger
+    assert 0.25 == record.source_to_feedback["user"].value
+    assert 0 == outer.stats().get("relay_failures", 0)
 
 
 def test_an_error_passes_through_two_routers_as_itself() -> None:

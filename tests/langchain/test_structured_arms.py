@@ -1,0 +1,198 @@
+"""Structured output over mixed pools: each arm is asked its own way, natively where it can."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
+
+from langchain_pickllm import RoutedChatModel
+from pickllm import Arm, ConfigError, NoEligibleArm
+from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel
+from tests.langchain.serving import Served, Server, serving
+
+SUM = {"a": 2, "b": 3}
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    a: int
+    b: int
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    """A server for all tests here."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    """It has seen nothing yet; one of its models writes what a JSON schema asks for."""
+    running.models = {"native": Served(says=json.dumps(SUM)), "broken": Served(status=500)}
+    running.requests.clear()
+    return running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Callable[[str], ChatOpenAI]]:
+    """Makes real clients whose connections are closed in the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(model: str) -> ChatOpenAI:
+            unkept = httpx.Limits(max_keepalive_connections=0)
+            return ChatOpenAI(
+                model=model,
+                base_url=server.url,
+                api_key="sk-test",
+                max_retries=0,
+                http_client=stack.enter_context(httpx.Client(verify=False)),
+                http_async_client=httpx.AsyncClient(limits=unkept, verify=False),
+            )
+
+        yield make
+
+
+def mixed(native: ChatOpenAI, first: str, **settings: Any) -> RoutedChatModel:
+    """An arm that knows JSON schemas and one that is forced to call a tool."""
+    return RoutedChatModel(
+        models={"native": native, "forced": ScriptedChatModel()},
+        policy=lambda _: {first: 1.0},
+        **settings,
+    )
+
+
+async def _last_of(chain: Any) -> Any:
+    return [piece async for piece in chain.astream("add 2 and 3")][-1]
+
+
+WAYS: dict[str, Callable[[Any], Any]] = {
+    "invoke": lambda chain: chain.invoke("add 2 and 3"),
+    "ainvoke": lambda chain: asyncio.run(chain.ainvoke("add 2 and 3")),
+    "stream": lambda chain: list(chain.stream("add 2 and 3"))[-1],
+    "astream": lambda chain: asyncio.run(_last_of(chain)),
+}
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # the client's own, in streams
+@every_way
+def test_an_arm_that_knows_json_schemas_is_sent_one(
+    way: str, client: Callable[[str], ChatOpenAI], server: Server
+) -> None:
+    """As the client alone would send it, and the answer is read as the client alone would."""
+    chain = mixed(client("native"), "native").with_structured_output(Sum, strict=True)
+
+    answer = WAYS[way](chain)
+
+    assert Sum(a=2, b=3) == answer
+    assert "tools" not in server.requests[-1]
+    assert server.requests[-1]["response_format"]["json_schema"]["strict"] is True
+
+
+@every_way
+def test_an_arm_that_does_not_is_made_to_call_a_tool(
+    way: str, client: Callable[[str], ChatOpenAI], server: Server
+) -> None:
+    """The same chain, another arm."""
+    model = mixed(client("native"), "forced")
+
+    answer = WAYS[way](model.with_structured_output(Sum))
+
+    assert isinstance(answer, Sum)
+    assert [] == server.requests
+    asked: Any = model.models["forced"]
+    assert "any" == asked.seen[-1].kwargs["tool_choice"]
+
+
+@every_way
+def test_the_parser_is_that_of_the_arm_that_took_over(
+    way: str, client: Callable[[str], ChatOpenAI]
+) -> None:
+    """A JSON schema was sent in vain; the answer came as a tool call."""
+    model = mixed(client("broken"), "native")
+
+    answer = WAYS[way](model.with_structured_output(Sum, include_raw=True))
+
+    (record,) = model.router.ledger
+    assert record.answer is not None
+    assert ("forced", {"parse": 1.0}) == (
+        record.answer.arm,
+        {source: given.value for source, given in record.source_to_feedback.items()},
+    )
+    if way in ("invoke", "ainvoke"):
+        assert isinstance(answer["parsed"], Sum)
+
+
+def test_the_method_reaches_the_arms(client: Callable[[str], ChatOpenAI], server: Server) -> None:
+    """JSON mode is asked for by a format, and no schema is sent."""
+    model = mixed(client("native"), "native")
+
+    answer = model.with_structured_output(Sum, method="json_mode").invoke("add 2 and 3, as JSON")
+
+    assert Sum(a=2, b=3) == answer
+    assert {"type": "json_object"} == server.requests[-1]["response_format"]
+
+
+def test_an_arm_without_any_way_is_not_asked_and_the_reason_is_told() -> None:
+    """It has no tools; the other one has."""
+    model = RoutedChatModel(models={"plain": NoToolsChatModel(), "forced": ScriptedChatModel()})
+
+    for _ in range(5):
+        model.with_structured_output(Sum).invoke("add 2 and 3")
+
+    for record in model.router.ledger:
+        assert {"plain": "cannot do structured output"} == record.decision.ineligible
+
+
+def test_an_arm_declared_unable_is_not_asked() -> None:
+    """Whatever its class says."""
+    model = RoutedChatModel(
+        models={"first": ScriptedChatModel(), "second": ScriptedChatModel()},
+        arms={"first": Arm(can={"tools": False})},
+    )
+
+    model.with_structured_output(Sum).invoke("add 2 and 3")
+
+    (record,) = model.router.ledger
+    assert {"first": "cannot do tools"} == record.decision.ineligible
+
+
+def test_a_pool_without_any_way_says_so_at_once() -> None:
+    """When the chain is made, not when it runs."""
+    model = RoutedChatModel(
+        models={"plain": NoToolsChatModel(), "odd": RunnableLambda(lambda _: AIMessage("hm"))}
+    )
+
+    with pytest.raises(ConfigError, match="no arm of the pool can give structured output"):
+        model.with_structured_output(Sum)
+
+
+def test_an_arm_pinned_that_cannot_is_an_error_that_says_why() -> None:
+    """Nothing else was allowed."""
+    model = RoutedChatModel(models={"plain": NoToolsChatModel(), "forced": ScriptedChatModel()})
+
+    with pytest.raises(NoEligibleArm, match="plain: cannot do structured output"):
+        model.with_structured_output(Sum).bind(model="plain").invoke("add 2 and 3")
+
+
+def test_a_router_inside_a_router_is_asked_like_any_arm() -> None:
+    """It chooses among its own arms, and both hear how the answer parsed."""
+    inner = RoutedChatModel(models={"a": ScriptedChatModel(), "b": ScriptedChatModel()})
+    outer = RoutedChatModel(models={"inner": inner})
+
+    answer = outer.with_structured_output(Sum).invoke("add 2 and 3")
+
+    assert isinstance(answer, Sum)
+    for model in (outer, inner):
+        (record,) = model.router.ledger
+        assert ["parse"] == list(record.source_to_feedback)
