@@ -42,7 +42,8 @@ def arms_of(
 ) -> dict[str, Arm]:
     """An arm for each model: what the user states, and from the model what the user leaves out."""
     if given is not None and not isinstance(given, Mapping):
-        raise ConfigError(f'arms must map names to Arm, as in {{"small": Arm(...)}}, not {given!r}')
+        kind = type(given).__name__
+        raise ConfigError(f'arms must map names to Arm, as in {{"small": Arm(...)}}; it is {kind}')
     stated = dict(given or {})
     unknown = sorted(set(stated) - set(models))
     if unknown:

@@ -84,7 +84,9 @@ class RewardCallbackHandler(BaseCallbackHandler):
     def __init__(self, model: Any, *, score: Score | None = None, source: str = "chain") -> None:
         self.router = _router_of(model)
         if score is not None and not callable(score):
-            raise ConfigError(f"score must be a function of a FinishedRun; it is {score!r}")
+            raise ConfigError(
+                f"score must be a function of a FinishedRun; it is {type(score).__name__}"
+            )
         self.score = score
         self.source = source
         self.counts: Counter[str] = Counter()

@@ -76,7 +76,7 @@ def featurizer_of(given: Featurizer | Embeddings | None) -> Featurizer | None:
         return EmbeddingFeatures(embeddings=given)
     if isinstance(given, type) or not hasattr(given, "features"):
         raise ConfigError(
-            f"featurizer must be a featurizer or LangChain embeddings; it is {given!r}"
+            f"featurizer must be a featurizer or LangChain embeddings; it is {type(given).__name__}"
         )
     return given
 

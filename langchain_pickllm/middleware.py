@@ -1,13 +1,14 @@
 """A middleware for `create_agent`: one decision for each agent run, by the router that learns.
 
     create_agent(model="openai:gpt-4o", tools=[...], middleware=[RoutingMiddleware(routed)])
+    RoutingMiddleware(choices={"mini": "openai:gpt-4o-mini", "max": "openai:gpt-4o"})
 
 An agent made with a `RoutedChatModel` as its model needs no middleware. This one is for agents
 whose model someone else sets, and it notes the route in the agent's state, as LangChain's own model
 router does: ``state["model_route"]``.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NotRequired
 
 try:
@@ -23,6 +24,7 @@ from langgraph.runtime import Runtime
 
 from langchain_pickllm.chat_model import RoutedChatModel
 from langchain_pickllm.stamp import KEY
+from pickllm.errors import ConfigError
 
 __all__ = ["RoutingMiddleware", "RoutingState"]
 
@@ -39,9 +41,22 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
 
     state_schema = RoutingState
 
-    def __init__(self, model: RoutedChatModel) -> None:
+    def __init__(
+        self,
+        model: RoutedChatModel | None = None,
+        *,
+        choices: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Route by a routed model, or by one made of ``choices`` and `RoutedChatModel`'s settings.
+
+        ``choices`` maps names to models, or to LangChain's `ModelChoice`, whose ``criteria`` play
+        no part: what a model is good for is learnt here, not read.
+        """
         super().__init__()
-        self.model = model
+        if (model is None) == (choices is None) or (model is not None and settings):
+            raise ConfigError("give a RoutedChatModel, or choices and settings to make one of")
+        self.model = model or RoutedChatModel(models=_models(choices or {}), **settings)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -74,3 +89,11 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
                 "confidence": decision.propensity,
             }
         }
+
+
+def _models(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The models in what LangChain's own router would be given."""
+    return {
+        name: getattr(choice, "model", choice) if hasattr(choice, "criteria") else choice
+        for name, choice in choices.items()
+    }

@@ -37,6 +37,11 @@ Clock: TypeAlias = Callable[[], float]
 """Seconds that never run backwards."""
 
 
+def work(flow: Asking[T]) -> T:
+    """Drive a flow that asks no model, and so needs no port."""
+    return run(flow, cast("Port", None))
+
+
 def run(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter) -> T:
     """Drive a flow to its result."""
     journey = _Journey(flow)

@@ -5,7 +5,8 @@
                                      └───────the trial fails─────┘
 
 An open arm is not eligible, and `explain` says so. A half-open one is eligible for one call at a
-time. Where every arm rests, none does: asking an arm that failed is better than not answering.
+time, or for the few that are decided at the same moment. Where every arm rests, none does, and
+where all others fail, those at rest are asked last: that is better than not answering.
 
 >>> health = Health(Breaker(failures=2, rest_s=30.0))
 >>> health.failed("api", 0.0), health.failed("api", 1.0)
@@ -19,7 +20,10 @@ from dataclasses import dataclass
 
 from pickllm.errors import ConfigError
 
-__all__ = ["Breaker", "Health"]
+__all__ = ["AT_REST", "Breaker", "Health"]
+
+AT_REST = "resting"
+"""How the reason of an arm at rest begins."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +55,9 @@ class Health:
 
     def __init__(self, breaker: Breaker | None) -> None:
         if not isinstance(breaker, Breaker | None):
-            raise ConfigError(f"breaker must be a Breaker, or None for none; it is {breaker!r}")
+            raise ConfigError(
+                f"breaker must be a Breaker, or None for none; it is {type(breaker).__name__}"
+            )
         self.breaker = breaker
         self._arm_to_circuit: dict[str, _Circuit] = {}
 
@@ -89,6 +95,6 @@ class Health:
         if circuit is None or circuit.open_until_s <= now_s:
             return ""
         return (
-            f"resting after {circuit.failures} failures in a row, "
+            f"{AT_REST} after {circuit.failures} failures in a row, "
             f"for {circuit.open_until_s - now_s:.0f} s more"
         )

@@ -89,7 +89,8 @@ def _why_not(arm: Arm, request: Request) -> str:
 
 def _check(arm: Arm) -> None:
     if not isinstance(arm, Arm):
-        raise ConfigError(f"arm {arm!r} is {type(arm).__name__}; it must be an Arm")
+        given = f"arm {arm!r}" if isinstance(arm, str) else "an arm"
+        raise ConfigError(f"{given} is {type(arm).__name__}; it must be an Arm")
     if not arm.name:
         raise ConfigError("an arm has no name: Arm(name=...)")
     for field in fields(Arm):

@@ -24,7 +24,7 @@ from pickllm.convergence import Convergence, convergence
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.flow import answer
-from pickllm.health import Breaker, Health
+from pickllm.health import AT_REST, Breaker, Health
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Record, Relay
@@ -182,7 +182,8 @@ class Router:
     def successor(self, decision: Decision, attempts: Sequence[Attempt]) -> str | None:
         """The arm that takes over: the next of the user's order, or the likeliest one left."""
         tried = {attempt.arm for attempt in attempts}
-        left = [arm for arm in decision.arms if arm not in tried]
+        at_rest = (arm for arm, why in decision.ineligible.items() if why.startswith(AT_REST))
+        left = [arm for arm in (*decision.arms, *at_rest) if arm not in tried]
         if self.fallback is True:
             return max(left, key=decision.probability, default=None)
         return next((arm for arm in self.fallback or () if arm in left), None)

@@ -67,7 +67,7 @@ def reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
         except TypeError as error:
             raise ConfigError(
                 "reward must be callable with score=, cost_usd= and latency_s=, such as "
-                f"WeightedReward(); it is {reward!r}"
+                f"WeightedReward(); it is {type(reward).__name__}"
             ) from error
         return reward
     if weights is None or isinstance(weights, Weights):

@@ -40,7 +40,9 @@ class FunctionPolicy:
         """What the function says, checked: it may name eligible arms only."""
         answer = self.function(situation)
         if not isinstance(answer, str | Mapping):
-            raise ConfigError(f"{self.name} must return an arm or weights by name, not {answer!r}")
+            raise ConfigError(
+                f"{self.name} must return an arm or weights by name, not {type(answer).__name__}"
+            )
         weights = {answer: 1.0} if isinstance(answer, str) else dict(answer)
         unknown = [arm for arm in weights if arm not in situation.arms]
         total = math.fsum(weights.values())

@@ -1,6 +1,7 @@
 """RoutingMiddleware: an agent whose model someone else sets, routed all the same."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_pickllm import RoutedChatModel
 from langchain_pickllm.middleware import RoutingMiddleware
+from pickllm import ConfigError
 from tests.langchain.scripted import ScriptedChatModel
 
 SAYS = "Two and two make four"
@@ -180,3 +182,34 @@ def test_the_last_message_may_be_no_answer_at_all() -> None:
 
     assert None is middleware.after_model({"messages": [HumanMessage("Hello")]}, None)
     assert None is middleware.after_model({"messages": [AIMessage("Hello")]}, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What LangChain's own router is given: a model, and what it is said to be good for."""
+
+    model: Any
+    criteria: str
+
+
+def test_choices_make_a_routed_model() -> None:
+    """As models or in LangChain's own form; settings are the routed model's."""
+    small, large = ScriptedChatModel(says="small"), ScriptedChatModel(says="large")
+    middleware = RoutingMiddleware(
+        choices={"small": small, "large": Choice(large, "hard tasks")},
+        policy=lambda _: {"large": 1.0},
+    )
+    agent: Any = create_agent(ScriptedChatModel(), tools=[], middleware=[middleware])
+
+    state = agent.invoke(question())
+
+    assert ("large", "large") == (state["messages"][-1].text, state["model_route"]["arm"])
+
+
+@pytest.mark.parametrize("given", [{}, {"model": True, "choices": {}}, {"model": True, "seed": 1}])
+def test_a_routed_model_or_choices_not_both(given: dict[str, Any]) -> None:
+    """A model has its settings already."""
+    settings = {**given, "model": two()} if given.get("model") else given
+
+    with pytest.raises(ConfigError, match="give a RoutedChatModel, or choices"):
+        RoutingMiddleware(**settings)

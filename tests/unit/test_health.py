@@ -238,6 +238,33 @@ def test_it_is_explained_why_an_arm_rests() -> None:
     assert f"arm a: not eligible, {said}" in str(explanation)
 
 
+def test_where_all_others_fail_an_arm_at_rest_is_asked_last() -> None:
+    """It may have recovered, and nobody else is left."""
+    running = Running()
+    for _ in range(2):
+        running.ask()
+    running.say(a=FINE, b=BROKEN, c=BROKEN)
+    running.port.asked.clear()
+
+    decision = running.ask()
+
+    assert ["b", "c", "a"] == running.port.asked
+    assert "ok" == running.router.explain(decision.id).status
+
+
+def test_where_nobody_shall_take_over_an_arm_at_rest_does_not_either() -> None:
+    """Or not this one."""
+    for fallback in (False, ["b", "c"]):
+        running = Running(fallback=fallback)
+        running.settle(("a", "error"), ("b", "ok"))
+        running.settle(("a", "error"), ("b", "ok"))
+        running.say(a=FINE, b=BROKEN, c=BROKEN)
+
+        running.ask()
+
+        assert "a" not in running.port.asked
+
+
 def test_an_arm_that_recovers_is_back_after_one_trial() -> None:
     """Rest, trial, and all is as before."""
     running = Running()
