@@ -29,10 +29,21 @@ from pickllm.policies import (
     q_learning,
 )
 from pickllm.pool import Pool
-from pickllm.rewards import Anchors, PaperReward, WeightedReward, Weights
+from pickllm.rewards import PaperReward, WeightedReward
 from pickllm.router import Router, Verdict
 from pickllm.scoring import exact_match
-from pickllm.types import Arm, Decision, Feedback, Outcome, Reply, Request, Routed, Usage
+from pickllm.types import (
+    Anchors,
+    Arm,
+    Decision,
+    Feedback,
+    Outcome,
+    Reply,
+    Request,
+    Routed,
+    Usage,
+    Weights,
+)
 
 __version__ = "0.1.0"
 

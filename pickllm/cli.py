@@ -13,7 +13,7 @@ try:
 except ImportError:
     sys.exit(str(MissingExtra("the command line", extra="cli")))
 
-from pickllm.rewards import Weights
+from pickllm.types import Weights
 
 __all__ = ["app", "main"]
 

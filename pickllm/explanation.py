@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pickllm.ledger import Record
 from pickllm.pool import Pool
-from pickllm.types import Arm, Attempt, Decision
+from pickllm.types import Arm, Attempt, Decision, Forecast
 
 __all__ = ["ArmView", "Explanation"]
 
@@ -17,6 +17,8 @@ class ArmView:
     probability: float
     value: float | None
     """What the policy expected of it; None where it knew nothing."""
+    forecast: Forecast | None = None
+    """Quality, cost and latency that this is made of, where the policy predicts them."""
     price: str
     why_not: str
     """Why it could not be chosen; empty where it could."""
@@ -37,10 +39,23 @@ class Explanation:
     def of(cls, record: Record, pool: Pool) -> "Explanation":
         """The explanation of a record."""
         decision = record.decision
-        values = decision.values or (None,) * len(decision.arms)
+        unknown = (None,) * len(decision.arms)
+        columns = (
+            decision.arms,
+            decision.probabilities,
+            decision.values or unknown,
+            decision.forecasts or unknown,
+        )
         able = [
-            ArmView(arm=arm, probability=p, value=value, price=_price(pool[arm]), why_not="")
-            for arm, p, value in zip(decision.arms, decision.probabilities, values, strict=True)
+            ArmView(
+                arm=arm,
+                probability=probability,
+                value=value,
+                forecast=forecast,
+                price=_price(pool[arm]),
+                why_not="",
+            )
+            for arm, probability, value, forecast in zip(*columns, strict=True)
         ]
         unable = [
             ArmView(arm=arm, probability=0.0, value=None, price=_price(pool[arm]), why_not=reason)
@@ -93,7 +108,15 @@ def _arm_line(view: ArmView) -> str:
     if view.why_not:
         return f"arm {view.arm}: not eligible, {view.why_not}"
     value = "not known yet" if view.value is None else f"{view.value:.3f}"
-    return f"arm {view.arm}: probability {view.probability:.3f}, value {value}, {view.price}"
+    told = _forecast_words(view.forecast) if view.forecast else ""
+    return f"arm {view.arm}: probability {view.probability:.3f}, value {value}{told}, {view.price}"
+
+
+def _forecast_words(forecast: Forecast) -> str:
+    quality = "unknown" if forecast.quality is None else f"{forecast.quality:.2f}"
+    cost = "unknown" if forecast.cost_usd is None else f"${forecast.cost_usd:.2g}"
+    latency = "unknown" if forecast.latency_s is None else f"{forecast.latency_s:.2g} s"
+    return f" (quality {quality} ± {forecast.spread:.2f}, cost {cost}, latency {latency})"
 
 
 def _attempt_line(attempt: Attempt) -> str:

@@ -6,18 +6,21 @@ order of rewards. So the lessons of the decisions still held are kept, and a cor
 again from the state before the first of them, with the new value in the old one's place.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeAlias
 
 from pickllm.ledger import Record
 from pickllm.protocols import Policy, Reward
 from pickllm.rewards import checked_score
-from pickllm.types import Attempt, Experience, Feedback
+from pickllm.types import Attempt, Experience, Feedback, Observation
 
-__all__ = ["Learner", "Lesson"]
+__all__ = ["Learner", "Lesson", "Taught"]
 
 Lesson: TypeAlias = tuple[str, str]
 """Decision id and source: what makes a lesson count once."""
+
+Taught: TypeAlias = Callable[[Any], Any]
+"""What a lesson does to a state."""
 
 
 class Learner:
@@ -32,7 +35,14 @@ class Learner:
         """False where some arm has no price: costs of some arms alone cannot be compared."""
         self.state = state
         self._base = state
-        self._lessons: dict[Lesson, Experience] = {}
+        self._lessons: dict[Lesson, Taught] = {}
+
+    def observe(self, record: Record, attempt: Attempt) -> None:
+        """An attempt has ended: a policy that books what calls take is told."""
+        seen = Observation(decision=record.decision, attempt=attempt)
+        lesson = record.decision.id, f"call of {attempt.arm}"
+        # the router has looked whether its policy is an Observer
+        self._teach(lesson, lambda state: self.policy.observe(state, seen))  # type: ignore[attr-defined]
 
     def blame(self, record: Record, attempt: Attempt) -> None:
         """An arm failed where another could answer: it earns nothing."""
@@ -65,22 +75,25 @@ class Learner:
             lesson = next(iter(self._lessons))
             if lesson[0] in held:
                 return
-            self._base = self.policy.learn(self._base, self._lessons.pop(lesson))
+            self._base = self._lessons.pop(lesson)(self._base)
 
     def _learn(self, lesson: Lesson, experience: Experience) -> None:
+        self._teach(lesson, lambda state: self.policy.learn(state, experience))
+
+    def _teach(self, lesson: Lesson, taught: Taught) -> None:
         """Nothing is changed where the policy fails: it would fail again at every fold."""
         if lesson in self._lessons:
-            lessons = {**self._lessons, lesson: experience}
+            lessons = {**self._lessons, lesson: taught}
             self.state = self._fold(lessons)
             self._lessons = lessons
         else:
-            self.state = self.policy.learn(self.state, experience)
-            self._lessons[lesson] = experience
+            self.state = taught(self.state)
+            self._lessons[lesson] = taught
 
-    def _fold(self, lessons: Mapping[Lesson, Experience]) -> object:
+    def _fold(self, lessons: Mapping[Lesson, Taught]) -> object:
         state = self._base
-        for experience in lessons.values():
-            state = self.policy.learn(state, experience)
+        for taught in lessons.values():
+            state = taught(state)
         return state
 
 
@@ -100,4 +113,5 @@ def _experience(
         score=score,
         cost_usd=cost_usd,
         latency_s=latency_s,
+        usage=attempt.usage,
     )

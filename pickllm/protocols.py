@@ -2,6 +2,9 @@
 
 Policy      how to choose, and how to learn              policies/
 Estimator   what each arm is worth                       estimators/
+Observer    a policy that books what calls took          policies/contextual.py
+Additive    learning that can be undone and merged       estimators/
+Renewable   a policy that can be told of a changed arm   policies/contextual.py
 Explorer    how to choose among estimates                policies/explorers.py
 Featurizer  a prompt as a vector                         langchain_pickllm.embeddings
 Scorer      how good an answer is                        scoring/
@@ -12,23 +15,40 @@ Port        one framework's models                       langchain_pickllm, llam
 
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from pickllm.rng import Rng
-from pickllm.types import Call, Choice, Experience, Piece, Reply, Request, Situation, Vector, Work
+from pickllm.types import (
+    Call,
+    Choice,
+    Estimate,
+    Experience,
+    Observation,
+    Piece,
+    Reply,
+    Request,
+    Situation,
+    Vector,
+    Work,
+)
 
 __all__ = [
+    "Additive",
     "Asking",
     "Entry",
     "Estimator",
     "Explorer",
     "Featurizer",
+    "Observer",
     "Policy",
     "Port",
+    "Renewable",
     "Reward",
     "Scorer",
     "Step",
     "Store",
+    "is_additive",
+    "state_name",
 ]
 
 T = TypeVar("T")
@@ -63,6 +83,50 @@ class Policy(Protocol[S]):
         """State after one more experience; ``state`` stays as it was."""
 
 
+@runtime_checkable
+class Observer(Protocol[S]):
+    """A policy that also learns what calls take: tokens, cost, latency. Judged or not."""
+
+    def observe(self, state: S, observation: Observation) -> S:
+        """State after one more attempt of an arm has ended; ``state`` stays as it was."""
+
+
+@runtime_checkable
+class Additive(Protocol[S]):
+    """A policy or estimator whose state is made of sums, so that order means nothing.
+
+    ``init`` is the zero of these sums: merged into any state it changes nothing. Where that hangs
+    on the settings, a property ``additive`` says whether it holds; ask `is_additive`.
+    """
+
+    def unlearn(self, state: S, experience: Experience) -> S:
+        """State as if ``experience`` had never been learnt; what `Policy.learn` did, undone."""
+
+    def merge(self, states: Sequence[S]) -> S:
+        """What all of these have learnt, each apart and from a fresh start; at least one."""
+
+
+@runtime_checkable
+class Renewable(Protocol[S]):
+    """A policy that can be told that the model behind an arm is not what it was."""
+
+    def model_updated(self, state: S, arm: str, time_s: float) -> S:
+        """State in which what was learnt of ``arm`` until ``time_s`` counts for little."""
+
+
+def is_additive(given: object) -> bool:
+    """Whether a policy or estimator keeps the promises of `Additive`."""
+    return isinstance(given, Additive) and bool(getattr(given, "additive", True))
+
+
+def state_name(policy: Policy[Any]) -> str:
+    """What kept state is known by: that part of a policy's settings that shapes what is learnt.
+
+    A policy says so in a property ``state_name``; one without it is known by all its settings.
+    """
+    return str(getattr(policy, "state_name", policy.name))
+
+
 class Estimator(Protocol[S]):
     """What each arm is worth, from the rewards seen. Same rules for the state as for `Policy`."""
 
@@ -73,8 +137,8 @@ class Estimator(Protocol[S]):
     def init(self, arms: Sequence[str], dim: int) -> S:
         """State before anything is learnt."""
 
-    def estimate(self, state: S, situation: Situation) -> tuple[float | None, ...]:
-        """Expected reward of each eligible arm, ``[eligible arms]``; None for one never tried."""
+    def estimate(self, state: S, situation: Situation) -> Estimate:
+        """What each eligible arm is worth for this request, and how sure that is."""
 
     def learn(self, state: S, experience: Experience) -> S:
         """State after one more experience; ``state`` stays as it was."""
@@ -87,9 +151,7 @@ class Explorer(Protocol):
     def name(self) -> str:
         """Name and settings in one line."""
 
-    def probabilities(
-        self, values: Sequence[float | None], steps: int, rng: Rng
-    ) -> tuple[float, ...]:
+    def probabilities(self, estimate: Estimate, steps: int, rng: Rng) -> tuple[float, ...]:
         """How likely each arm is, ``[arms]``, sum 1. ``steps`` counts the rewards learnt so far."""
 
 

@@ -20,49 +20,9 @@ from numbers import Real
 from typing import Literal
 
 from pickllm.errors import ConfigError
+from pickllm.types import Anchors, Weights
 
-__all__ = ["Anchors", "PaperReward", "WeightedReward", "Weights", "checked_score"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Weights:
-    """What matters how much. Only the proportions count; each at least 0, one above it."""
-
-    quality: float = 0.8
-    cost: float = 0.15
-    latency: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name, weight in self.by_name.items():
-            if not (isinstance(weight, Real) and math.isfinite(weight) and weight >= 0.0):
-                raise ConfigError(
-                    f"the weight of {name} is {weight!r}; it must be a number of at least 0"
-                )
-        if not any(self.by_name.values()):
-            raise ConfigError("all weights are zero: nothing would matter; raise one of them")
-
-    @property
-    def by_name(self) -> dict[str, float]:
-        """Name to weight."""
-        return {"quality": self.quality, "cost": self.cost, "latency": self.latency}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Anchors:
-    """Costs (USD per request) and latencies (seconds) that count as best and as worst."""
-
-    cost_lo_usd: float = 1e-6
-    cost_hi_usd: float = 0.1
-    latency_lo_s: float = 0.01
-    latency_hi_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        for lo, hi in (
-            (self.cost_lo_usd, self.cost_hi_usd),
-            (self.latency_lo_s, self.latency_hi_s),
-        ):
-            if not 0.0 < lo < hi < math.inf:
-                raise ConfigError(f"anchors must rise from above 0; they are {lo} and {hi}")
+__all__ = ["PaperReward", "WeightedReward", "checked_score"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,7 +31,7 @@ from pickllm.ledger import Ledger, Record, Relay
 from pickllm.lock import Lock
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
-from pickllm.protocols import Asking, Featurizer, Reward
+from pickllm.protocols import Asking, Featurizer, Observer, Reward, state_name
 from pickllm.rewards import checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
@@ -39,6 +39,7 @@ from pickllm.settings import (
     DEFAULT_BREAKER,
     Fallback,
     WeightsLike,
+    anchors_of,
     check_prices,
     fallback_of,
     policy_for,
@@ -60,6 +61,7 @@ from pickllm.types import (
     Routed,
     Situation,
     Vector,
+    Weights,
     Work,
 )
 
@@ -122,12 +124,16 @@ class Router:
         self.ledger = Ledger(max_decisions=max_decisions)
         self._clock = clock
         self._policy_name = self.policy.name
+        self._observes = isinstance(self.policy, Observer)
+        weights = getattr(self.reward, "weights", None)
+        self._weights = weights if isinstance(weights, Weights) else Weights()
+        self._anchors = anchors_of(self.reward)
         self._next_number = 0
         self._counts: Counter[str] = Counter()
         self._health = Health(breaker)
         self._lock = Lock()
         kept_in = None if store is None else store_of(store)
-        self._keeper = Keeper(kept_in, namespace=namespace, policy=self._policy_name)
+        self._keeper = Keeper(kept_in, namespace=namespace, policy=state_name(self.policy))
         self._learner = self._learner_from(self._keeper.load(like=self._fresh_state()))
         check_prices(self.pool, self.reward)
 
@@ -158,7 +164,15 @@ class Router:
         arms, ineligible, rng = self._prepared(request, now_s)
         held = request.hold if request.hold and request.hold.arm in arms else None
         seen = NO_FEATURES if features is None else features
-        situation = Situation(arms=arms, request=request, features=seen)
+        situation = Situation(
+            arms=arms,
+            request=request,
+            features=seen,
+            cards=tuple(self.pool[arm] for arm in arms),
+            weights=request.weights or self._weights,
+            anchors=self._anchors,
+            time_s=now_s,
+        )
         choice = _held(held, arms) if held else self._choose(situation, rng)
         drawn = rng.index(choice.probabilities)
         decision = Decision(
@@ -169,6 +183,8 @@ class Router:
             arms=arms,
             probabilities=choice.probabilities,
             values=choice.values,
+            forecasts=choice.forecasts,
+            shadow=choice.shadow,
             ineligible=ineligible,
             policy=self._policy_name,
             held=held,
@@ -207,6 +223,9 @@ class Router:
             self._count_outcome(outcome)
             if outcome.status == "ok":
                 self._health.succeeded(outcome.attempts[-1].arm)
+            if self._observes:
+                for attempt in outcome.attempts:
+                    self._learnt_from(partial(self._learner.observe, record, attempt))
             for attempt in self._at_fault(outcome):
                 self._health.failed(attempt.arm, self._clock())
                 self._learnt_from(partial(self._learner.blame, record, attempt))

@@ -9,18 +9,20 @@ from pickllm.health import Breaker
 from pickllm.policies import Fixed, LearningAutomaton, PolicyLike, policy_of
 from pickllm.pool import Pool
 from pickllm.protocols import Policy, Reward
-from pickllm.rewards import WeightedReward, Weights
-from pickllm.types import Arm
+from pickllm.rewards import WeightedReward
+from pickllm.types import Anchors, Arm, Weights
 
 __all__ = [
     "DEFAULT_BREAKER",
     "Fallback",
     "WeightsLike",
+    "anchors_of",
     "check_prices",
     "fallback_of",
     "policy_for",
     "pool_of",
     "reward_of",
+    "weights_of",
 ]
 
 logger = logging.getLogger("pickllm")
@@ -70,12 +72,23 @@ def reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:
                 f"WeightedReward(); it is {type(reward).__name__}"
             ) from error
         return reward
-    if weights is None or isinstance(weights, Weights):
-        return WeightedReward(weights=weights or Weights())
-    unknown = sorted(set(weights) - set(Weights().by_name))
+    return WeightedReward(weights=weights_of(weights) if weights is not None else Weights())
+
+
+def weights_of(given: WeightsLike) -> Weights:
+    """The weights that ``given`` stands for, or `ConfigError`."""
+    if isinstance(given, Weights):
+        return given
+    unknown = sorted(set(given) - set(Weights().by_name))
     if unknown:
         raise ConfigError(f"no weight is called {unknown}; there are quality, cost and latency")
-    return WeightedReward(weights=Weights(**{**dict.fromkeys(Weights().by_name, 0.0), **weights}))
+    return Weights(**{**dict.fromkeys(Weights().by_name, 0.0), **given})
+
+
+def anchors_of(reward: Reward) -> Anchors:
+    """The anchors of a reward that has some, else the usual ones."""
+    anchors = getattr(reward, "anchors", None)
+    return anchors if isinstance(anchors, Anchors) else Anchors()
 
 
 def fallback_of(fallback: Fallback, pool: Pool) -> Fallback:

@@ -4,26 +4,34 @@ One request makes one `Decision`, some `Attempt`s, one `Outcome`, and sooner or 
 some `Feedback`. A policy learns from `Experience`, which is these joined.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pickllm.errors import ConfigError
+
 __all__ = [
     "NO_FEATURES",
+    "Anchors",
     "Arm",
     "Attempt",
     "Call",
     "Capability",
     "Choice",
     "Decision",
+    "Estimate",
     "Experience",
     "Feedback",
+    "Forecast",
     "Hold",
+    "Observation",
     "Outcome",
     "Piece",
     "Reply",
@@ -33,6 +41,7 @@ __all__ = [
     "Status",
     "Usage",
     "Vector",
+    "Weights",
     "Work",
 ]
 
@@ -77,6 +86,47 @@ class Arm:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """What matters how much. Only the proportions count; each at least 0, one above it."""
+
+    quality: float = 0.8
+    cost: float = 0.15
+    latency: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, weight in self.by_name.items():
+            if not (isinstance(weight, Real) and math.isfinite(weight) and weight >= 0.0):
+                raise ConfigError(
+                    f"the weight of {name} is {weight!r}; it must be a number of at least 0"
+                )
+        if not any(self.by_name.values()):
+            raise ConfigError("all weights are zero: nothing would matter; raise one of them")
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        """Name to weight."""
+        return {"quality": self.quality, "cost": self.cost, "latency": self.latency}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Anchors:
+    """Costs (USD per request) and latencies (seconds) that count as best and as worst."""
+
+    cost_lo_usd: float = 1e-6
+    cost_hi_usd: float = 0.1
+    latency_lo_s: float = 0.01
+    latency_hi_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for lo, hi in (
+            (self.cost_lo_usd, self.cost_hi_usd),
+            (self.latency_lo_s, self.latency_hi_s),
+        ):
+            if not 0.0 < lo < hi < math.inf:
+                raise ConfigError(f"anchors must rise from above 0; they are {lo} and {hi}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """One prompt to be routed, without any framework's objects."""
 
@@ -96,6 +146,9 @@ class Request:
     """Ids of the runs around this request, under which its decision is found too."""
     session: str = ""
     tenant: str = ""
+    weights: Weights | None = None
+    """What matters how much for this one; None leaves it to the router. Policies that predict
+    quality, cost and latency apart follow it at once; those that learn one reward do not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +172,40 @@ class Situation:
     request: Request
     features: Vector = field(default_factory=lambda: NO_FEATURES)
     """``[dim]``; empty when no featurizer is set."""
+    cards: tuple[Arm, ...] = ()
+    """What is known of each eligible arm, prices of the moment among it; or empty."""
+    weights: Weights = field(default_factory=Weights)
+    """What matters how much for this request."""
+    anchors: Anchors = field(default_factory=Anchors)
+    """The costs and latencies between which the router's reward counts."""
+    time_s: float = 0.0
+    """When the decision is made, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What an estimator knows of each eligible arm, all three ``[eligible arms]``."""
+
+    means: tuple[float | None, ...]
+    """Expected reward; None for an arm of which nothing is known."""
+    spreads: tuple[float, ...]
+    """Standard deviation of the mean, not of the rewards: what more rewards would take away."""
+    counts: tuple[float, ...]
+    """How many rewards a mean is made of, with what a prior counts for; less what was forgotten."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """What a policy expected of one arm, apart from how it weighed it."""
+
+    quality: float | None
+    """Expected score; None where nothing is known."""
+    spread: float
+    """Standard deviation of ``quality``, as far as more feedback would take it away."""
+    cost_usd: float | None
+    """Expected cost at the price of the moment; None where unknown."""
+    latency_s: float | None
+    """Expected latency; None where unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +216,10 @@ class Choice:
     """``[eligible arms]``, at least 0, sum 1."""
     values: tuple[float | None, ...] = ()
     """``[eligible arms]``, the estimates behind them, None where nothing is known; or empty."""
+    forecasts: tuple[Forecast, ...] = ()
+    """``[eligible arms]``, what the values are made of, where the policy predicts it; or empty."""
+    shadow: tuple[float, ...] = ()
+    """``[eligible arms]``, the probabilities of a policy that is only watched; or empty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,6 +238,10 @@ class Decision:
     """``[eligible arms]``"""
     values: tuple[float | None, ...] = ()
     """``[eligible arms]``, the policy's estimates, or empty."""
+    forecasts: tuple[Forecast, ...] = ()
+    """``[eligible arms]``, predicted quality, cost and latency; or empty."""
+    shadow: tuple[float, ...] = ()
+    """``[eligible arms]``, what a policy that is only watched would have drawn with; or empty."""
     ineligible: Mapping[str, str] = field(default_factory=dict)
     """Arm to the reason why it was not asked."""
     policy: str
@@ -283,6 +378,16 @@ class Experience:
     """The quality in it, in [0, 1]."""
     cost_usd: float | None
     latency_s: float
+    usage: Usage | None = None
+    """Tokens of the answer, where they are known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """What one arm took for a decision, whether or not anybody ever judges the answer."""
+
+    decision: Decision
+    attempt: Attempt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "lock", "rng", "tool_calls", "types"),
+    ("errors", "lock", "rng", "tool_calls"),
+    ("types",),
     ("convergence", "health", "local_answers", "prices", "protocols", "rewards"),
     ("attempts", "estimators", "ledger", "local", "pool", "scoring", "stores"),
     ("policies",),

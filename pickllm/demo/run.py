@@ -31,8 +31,9 @@ from pickllm.evaluation import (
 )
 from pickllm.evaluation.plots import convergence_figure, session_figure, weights_figure
 from pickllm.policies import LearningAutomaton, policy_of
-from pickllm.rewards import Anchors, WeightedReward, Weights
+from pickllm.rewards import WeightedReward
 from pickllm.router import Router
+from pickllm.types import Anchors, Weights
 
 __all__ = ["DemoSettings", "run_demo"]
 

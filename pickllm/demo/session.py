@@ -23,8 +23,8 @@ from pickllm.errors import PickLLMError
 from pickllm.evaluation.table import Matrix, OutcomeTable, Summary
 from pickllm.ledger import Record
 from pickllm.policies import PolicyLike
-from pickllm.rewards import Weights
 from pickllm.router import Router
+from pickllm.types import Weights
 
 __all__ = [
     "Grade",

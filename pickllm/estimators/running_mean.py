@@ -16,13 +16,17 @@ References: Sutton and Barto, Reinforcement Learning (2018), section 2.4 and 2.5
 {'small': 0.5}
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pickllm.errors import ConfigError
-from pickllm.types import Experience, Situation
+from pickllm.types import Estimate, Experience, Situation
 
 __all__ = ["RunningMean", "RunningMeanState"]
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +62,14 @@ class RunningMean:
         """No arm tried."""
         return RunningMeanState()
 
-    def estimate(self, state: RunningMeanState, situation: Situation) -> tuple[float | None, ...]:
-        """Mean reward of each eligible arm."""
-        return tuple(state.arm_to_mean.get(arm, self.initial) for arm in situation.arms)
+    def estimate(self, state: RunningMeanState, situation: Situation) -> Estimate:
+        """Mean reward of each eligible arm, and how far it may be off: 1/2 over the root of n."""
+        counts = [self._remembered(state.arm_to_count.get(arm, 0)) for arm in situation.arms]
+        return Estimate(
+            means=tuple(state.arm_to_mean.get(arm, self.initial) for arm in situation.arms),
+            spreads=tuple(0.5 / math.sqrt(max(count, 1.0)) for count in counts),
+            counts=tuple(counts),
+        )
 
     def learn(self, state: RunningMeanState, experience: Experience) -> RunningMeanState:
         """One more reward into its arm's mean."""
@@ -73,3 +82,55 @@ class RunningMean:
             arm_to_mean={**state.arm_to_mean, arm: mean},
             arm_to_count={**state.arm_to_count, arm: count},
         )
+
+    def unlearn(self, state: RunningMeanState, experience: Experience) -> RunningMeanState:
+        """The mean without this reward; only where all rewards count alike."""
+        self._check_additive()
+        arm, count = experience.arm, state.arm_to_count[experience.arm] - 1
+        if count == 0:
+            return RunningMeanState(
+                arm_to_mean=_without(state.arm_to_mean, arm),
+                arm_to_count=_without(state.arm_to_count, arm),
+            )
+        mean = state.arm_to_mean[arm] + (state.arm_to_mean[arm] - experience.reward) / count
+        return replace(
+            state,
+            arm_to_mean={**state.arm_to_mean, arm: mean},
+            arm_to_count={**state.arm_to_count, arm: count},
+        )
+
+    def merge(self, states: Sequence[RunningMeanState]) -> RunningMeanState:
+        """Each arm's mean over the rewards of all; only where all rewards count alike."""
+        self._check_additive()
+        arms = dict.fromkeys(arm for state in states for arm in state.arm_to_count)
+        counts = {arm: sum(state.arm_to_count.get(arm, 0) for state in states) for arm in arms}
+        totals = {
+            arm: math.fsum(
+                state.arm_to_mean[arm] * count
+                for state in states
+                if (count := state.arm_to_count.get(arm, 0))
+            )
+            for arm in arms
+        }
+        return RunningMeanState(
+            arm_to_mean={arm: totals[arm] / counts[arm] for arm in arms}, arm_to_count=counts
+        )
+
+    @property
+    def additive(self) -> bool:
+        """Whether order means nothing, so that `unlearn` and `merge` can be."""
+        return self.step is None
+
+    def _check_additive(self) -> None:
+        if not self.additive:
+            raise ConfigError(
+                "with a constant step the order of rewards counts: it cannot be unlearnt or merged"
+            )
+
+    def _remembered(self, count: int) -> float:
+        """How many rewards the mean is worth: one with a constant step forgets."""
+        return float(count) if self.step is None else min(count, 2.0 / self.step - 1.0)
+
+
+def _without(arm_to_value: Mapping[str, V], arm: str) -> dict[str, V]:
+    return {name: value for name, value in arm_to_value.items() if name != arm}

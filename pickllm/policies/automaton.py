@@ -75,6 +75,11 @@ class LearningAutomaton:
         """Name and settings in one line."""
         return f"learning_automaton(step={self.step}, floor={self.floor}, baseline={self.baseline})"
 
+    @property
+    def state_name(self) -> str:
+        """The floor is no part of what is learnt."""
+        return f"learning_automaton(step={self.step}, baseline={self.baseline})"
+
     def init(self, arms: Sequence[str], dim: int) -> AutomatonState:
         """Every arm equally likely."""
         return AutomatonState(arm_to_probability={arm: 1.0 / len(arms) for arm in arms})

@@ -1,15 +1,17 @@
-"""How to choose among estimates: values in, probabilities out, and no prompt and no arm seen.
+"""How to choose among estimates: these in, probabilities out, and no prompt and no arm seen.
 
 >>> from pickllm.rng import Rng
->>> EpsilonGreedy(epsilon=0.2).probabilities((0.9, 0.4), 10, Rng(seed=1, number=1))
+>>> from pickllm.types import Estimate
+>>> estimate = Estimate(means=(0.9, 0.4), spreads=(0.1, 0.1), counts=(25, 25))
+>>> EpsilonGreedy(epsilon=0.2).probabilities(estimate, 10, Rng(seed=1, number=1))
 (0.9, 0.1)
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pickllm.errors import ConfigError
 from pickllm.rng import Rng
+from pickllm.types import Estimate
 
 __all__ = ["EpsilonGreedy"]
 
@@ -43,10 +45,9 @@ class EpsilonGreedy:
         """Name and settings in one line."""
         return f"epsilon_greedy(epsilon={self.epsilon}, decay={self.decay}, least={self.least})"
 
-    def probabilities(
-        self, values: Sequence[float | None], steps: int, rng: Rng
-    ) -> tuple[float, ...]:
+    def probabilities(self, estimate: Estimate, steps: int, rng: Rng) -> tuple[float, ...]:
         """``epsilon / arms`` for every arm; the rest is shared by the best ones."""
+        values = estimate.means
         epsilon = max(self.least, self.epsilon * self.decay**steps)
         best = max((value for value in values if value is not None), default=0.0)
         is_best = [value is None or value >= best for value in values]

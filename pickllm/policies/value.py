@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pickllm.protocols import Estimator, Explorer
+from pickllm.errors import ConfigError
+from pickllm.protocols import Additive, Estimator, Explorer, is_additive
 from pickllm.rng import Rng
 from pickllm.types import Choice, Experience, Situation
 
@@ -42,17 +43,43 @@ class ValuePolicy(Generic[S]):
         parts = f"{self.explorer.name} over {self.estimator.name}"
         return f"{self.title}: {parts}" if self.title else parts
 
+    @property
+    def state_name(self) -> str:
+        """The explorer is no part of what is learnt."""
+        return f"value of {getattr(self.estimator, 'state_name', self.estimator.name)}"
+
     def init(self, arms: Sequence[str], dim: int) -> ValueState[S]:
         """The estimator's own start."""
         return ValueState(estimates=self.estimator.init(arms, dim))
 
     def decide(self, state: ValueState[S], situation: Situation, rng: Rng) -> Choice:
         """Estimate, then explore."""
-        values = self.estimator.estimate(state.estimates, situation)
-        probabilities = self.explorer.probabilities(values, state.steps, rng)
-        return Choice(probabilities=probabilities, values=values)
+        estimate = self.estimator.estimate(state.estimates, situation)
+        probabilities = self.explorer.probabilities(estimate, state.steps, rng)
+        return Choice(probabilities=probabilities, values=estimate.means)
 
     def learn(self, state: ValueState[S], experience: Experience) -> ValueState[S]:
         """The estimator learns; the steps are counted."""
         estimates = self.estimator.learn(state.estimates, experience)
         return ValueState(estimates=estimates, steps=state.steps + 1)
+
+    def unlearn(self, state: ValueState[S], experience: Experience) -> ValueState[S]:
+        """The estimator unlearns, where it can; see ``additive``."""
+        estimates = self._additive.unlearn(state.estimates, experience)
+        return ValueState(estimates=estimates, steps=state.steps - 1)
+
+    def merge(self, states: Sequence[ValueState[S]]) -> ValueState[S]:
+        """The estimator merges, where it can; see ``additive``."""
+        estimates = self._additive.merge([state.estimates for state in states])
+        return ValueState(estimates=estimates, steps=sum(state.steps for state in states))
+
+    @property
+    def additive(self) -> bool:
+        """Whether the estimator is: then order means nothing."""
+        return is_additive(self.estimator)
+
+    @property
+    def _additive(self) -> Additive[S]:
+        if not isinstance(self.estimator, Additive):
+            raise ConfigError(f"{self.estimator.name} can neither unlearn nor merge")
+        return self.estimator

@@ -1,7 +1,8 @@
 """Learnt state to bytes and back: versioned JSON that names the policy it belongs to. Never pickle.
 
 A state is a dataclass of numbers, strings, mappings with string keys, tuples, arrays and other such
-dataclasses. It is read back against a template, the policy's own fresh state, so nothing in the
+dataclasses. Fields that no constructor takes are worked out from the others, and not written.
+It is read back against a template, the policy's own fresh state, so nothing in the
 bytes decides which class is made of them.
 
 >>> from pickllm.policies import LearningAutomaton
@@ -55,7 +56,9 @@ def decode(data: bytes, *, like: S, policy: str) -> S:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: _plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.init
         }
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
@@ -84,7 +87,8 @@ def _shaped(plain: Any, like: Any) -> Any:
 
 
 def _state(plain: Any, like: Any) -> Any:
-    hints = get_type_hints(type(like))
+    kept = {field.name for field in dataclasses.fields(like) if field.init}
+    hints = {name: hint for name, hint in get_type_hints(type(like)).items() if name in kept}
     if set(plain) != set(hints):
         raise ValueError(f"fields {sorted(plain)}, expected {sorted(hints)}")
     values = {name: _shaped(plain[name], getattr(like, name)) for name in hints}

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pickllm.types import (
+    NO_FEATURES,
+    Arm,
     Call,
     Decision,
     Experience,
@@ -14,6 +16,7 @@ from pickllm.types import (
     Request,
     Situation,
     Usage,
+    Vector,
 )
 
 __all__ = ["Script", "ScriptedPort", "decision", "experience", "situation"]
@@ -84,9 +87,17 @@ class ScriptedPort:
             self.closed.append(arm)
 
 
-def situation(*arms: str, text: str = "2 + 2 =") -> Situation:
-    """A request that these arms may answer."""
-    return Situation(arms=arms, request=Request(text=text))
+def situation(
+    *arms: str, text: str = "2 + 2 =", features: Vector = NO_FEATURES, time_s: float = 0.0
+) -> Situation:
+    """A request that these arms may answer; of no arm is anything known but its name."""
+    return Situation(
+        arms=arms,
+        request=Request(text=text),
+        features=features,
+        cards=tuple(Arm(name=arm) for arm in arms),
+        time_s=time_s,
+    )
 
 
 def decision(
@@ -94,17 +105,20 @@ def decision(
     *,
     arms: Sequence[str] = (),
     id: str = "",  # noqa: A002  # as in Decision
+    features: Vector = NO_FEATURES,
+    time_s: float = 0.0,
 ) -> Decision:
     """A decision for ``arm``, uniform over ``arms``."""
     eligible = tuple(arms) or (arm,)
     return Decision(
         id=id or Request(text="").id,
-        time_s=0.0,
+        time_s=time_s,
         arm=arm,
         propensity=1.0 / len(eligible),
         arms=eligible,
         probabilities=(1.0 / len(eligible),) * len(eligible),
         policy="test",
+        features=features,
     )
 
 
@@ -115,10 +129,12 @@ def experience(
     arms: Sequence[str] = (),
     cost_usd: float | None = 0.001,
     latency_s: float = 0.5,
+    features: Vector = NO_FEATURES,
+    time_s: float = 0.0,
 ) -> Experience:
     """An arm earned a reward, where ``arms`` were eligible."""
     return Experience(
-        decision=decision(arm, arms=arms),
+        decision=decision(arm, arms=arms, features=features, time_s=time_s),
         arm=arm,
         reward=reward,
         score=reward,

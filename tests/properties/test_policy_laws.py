@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from pickllm import EpsilonGreedy, LearningAutomaton, Request, Router, epsilon_g
 from pickllm.policies import POLICIES, AutomatonState
 from pickllm.rng import Rng
 from pickllm.testing import experience, situation
+from pickllm.types import Estimate
 from tests.unit.doubles import priced
 
 ARMS = ("a", "b", "c", "d")
@@ -30,6 +32,12 @@ explorers = st.tuples(
     st.floats(min_value=0.0, max_value=1.0),
     st.floats(min_value=1e-3, max_value=1.0),
 ).map(lambda of: EpsilonGreedy(epsilon=max(of[:2]), least=min(of[:2]), decay=of[2]))
+
+
+def estimate_of(values: Sequence[float | None]) -> Estimate:
+    """Means of which nothing more is known."""
+    zeros = (0.0,) * len(values)
+    return Estimate(means=tuple(values), spreads=zeros, counts=zeros)
 
 
 def on_the_simplex(probabilities: tuple[float, ...]) -> bool:
@@ -112,7 +120,7 @@ def test_explorer_gives_probabilities(
     explorer: EpsilonGreedy, values: list[float | None], steps: int
 ) -> None:
     """Whatever the values and the step, every arm keeps its share of epsilon and all sum to one."""
-    probabilities = explorer.probabilities(values, steps, RNG)
+    probabilities = explorer.probabilities(estimate_of(values), steps, RNG)
     assert len(values) == len(probabilities)
     assert on_the_simplex(probabilities)
     assert min(probabilities) >= explorer.least / len(values) - 1e-15
@@ -129,8 +137,8 @@ def test_explorer_does_not_see_the_order(
     """Shuffled values give the probabilities shuffled alike."""
     order = list(range(len(values)))
     turn.shuffle(order)  # type: ignore[attr-defined]  # hypothesis hands out a Random
-    straight = explorer.probabilities(values, 3, RNG)
-    turned = explorer.probabilities([values[index] for index in order], 3, RNG)
+    straight = explorer.probabilities(estimate_of(values), 3, RNG)
+    turned = explorer.probabilities(estimate_of([values[index] for index in order]), 3, RNG)
     assert tuple(straight[index] for index in order) == turned
 
 

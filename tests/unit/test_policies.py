@@ -22,7 +22,7 @@ from pickllm.policies import POLICIES, AutomatonState, policy_of
 from pickllm.protocols import Policy
 from pickllm.rng import Rng
 from pickllm.testing import experience, situation
-from pickllm.types import Situation
+from pickllm.types import Estimate, Situation
 from tests.unit.doubles import mistyped
 
 RNG = Rng(seed=1, number=1)
@@ -39,6 +39,12 @@ def taught(policy: Policy[Any], *lessons: tuple[str, float], arms: tuple[str, ..
     for arm, reward in lessons:
         state = policy.learn(state, experience(arm, reward=reward, arms=arms))
     return state
+
+
+def estimate_of(*means: float | None) -> Estimate:
+    """Means of which nothing more is known."""
+    zeros = (0.0,) * len(means)
+    return Estimate(means=means, spreads=zeros, counts=zeros)
 
 
 # The automaton
@@ -180,9 +186,9 @@ def test_running_mean_is_the_mean() -> None:
 def test_running_mean_knows_nothing_of_an_arm_never_rewarded() -> None:
     """An arm never rewarded has no value, unless the settings give it one."""
     values = RunningMean().estimate(RunningMean().init(["a"], 0), situation("a", "b"))
-    assert (None, None) == values
+    assert (None, None) == values.means
     values = RunningMean(initial=0.3).estimate(RunningMean().init(["a"], 0), situation("a", "b"))
-    assert (0.3, 0.3) == values
+    assert (0.3, 0.3) == values.means
 
 
 def test_running_mean_with_an_initial_value_forgets_it_at_the_first_reward() -> None:
@@ -197,26 +203,31 @@ def test_running_mean_with_an_initial_value_forgets_it_at_the_first_reward() -> 
 
 def test_epsilon_is_spread_over_all_arms() -> None:
     """The best arm gets 1 - epsilon and its share of epsilon; the others their share."""
-    probabilities = EpsilonGreedy(epsilon=0.3).probabilities((0.1, 0.9, 0.5), 0, RNG)
+    probabilities = EpsilonGreedy(epsilon=0.3).probabilities(estimate_of(*(0.1, 0.9, 0.5)), 0, RNG)
     assert (0.1, 0.8, 0.1) == pytest.approx(probabilities)
 
 
 def test_equal_bests_share() -> None:
     """Arms of equal value are equally likely: no arm wins by its place."""
-    probabilities = EpsilonGreedy(epsilon=0.0).probabilities((0.9, 0.2, 0.9), 0, RNG)
+    probabilities = EpsilonGreedy(epsilon=0.0).probabilities(estimate_of(*(0.9, 0.2, 0.9)), 0, RNG)
     assert (0.5, 0.0, 0.5) == probabilities
 
 
 def test_an_arm_never_rewarded_shares_with_the_best() -> None:
     """What is unknown is tried, and takes no more than an equal share of the best."""
-    probabilities = EpsilonGreedy(epsilon=0.0).probabilities((0.9, None, 0.2, None), 0, RNG)
+    probabilities = EpsilonGreedy(epsilon=0.0).probabilities(
+        estimate_of(*(0.9, None, 0.2, None)), 0, RNG
+    )
     assert (1 / 3, 1 / 3, 0.0, 1 / 3) == pytest.approx(probabilities)
 
 
 def test_epsilon_decays_with_the_rewards_learnt_and_stops_at_the_least() -> None:
     """Epsilon is epsilon * decay ** steps, and never below its least."""
     explorer = EpsilonGreedy(epsilon=0.8, decay=0.5, least=0.1)
-    spared = [explorer.probabilities((1.0, 0.0), steps, RNG)[1] * 2 for steps in (0, 1, 2, 3, 99)]
+    spared = [
+        explorer.probabilities(estimate_of(*(1.0, 0.0)), steps, RNG)[1] * 2
+        for steps in (0, 1, 2, 3, 99)
+    ]
     assert [0.8, 0.4, 0.2, 0.1, 0.1] == pytest.approx(spared)
 
 
