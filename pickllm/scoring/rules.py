@@ -20,12 +20,17 @@ Grade: TypeAlias = Callable[[str, str], float | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionScorer:
-    """Asks a function for the score; in a thread under async, for it may take its time."""
+    """Asks a function for the score; in a thread under async, for it may take its time.
+
+    It is not asked about a turn that calls tools: what stands there is no answer yet.
+    """
 
     grade: Grade
 
     def score(self, request: Request, reply: Reply) -> Asking[float | None]:
         """What the function says."""
+        if reply.calls_tools:
+            return None
         score: float | None = yield Work(run=lambda: self.grade(request.text, reply.text))
         return score
 
