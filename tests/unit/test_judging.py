@@ -32,7 +32,7 @@ class ByMessage:
         return {"call": 0.5, "wrong": 0.0, "right": 1.0}[reply.message]
 
 
-def broken_reward(*, score: float, cost_usd: float | None, latency_s: float) -> float:
+def broken_reward(*, score: float, **_spent: object) -> float:
     """Fails once it matters: the router tries it with a score of 1 when it is built."""
     if score != 1.0:
         raise RuntimeError("secret")
