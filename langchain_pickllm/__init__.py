@@ -9,6 +9,7 @@ What a user meets:
     embeddings.py   embeddings as features of prompts, and the reverse
     local.py        ChatLocal: a HuggingFace model in this process
     pool_file.py    load_pool: a pool written down in TOML
+    asking.py       ask_of: a model that a scorer asks
 
 What it is made of:
 
@@ -23,6 +24,7 @@ What it is made of:
     local_turns.py  messages and tools for chat templates
 """
 
+from langchain_pickllm.asking import ask_of
 from langchain_pickllm.callbacks import FinishedRun, RewardCallbackHandler
 from langchain_pickllm.chat_model import RoutedChatModel
 from langchain_pickllm.langsmith import book_langsmith_feedback
@@ -37,6 +39,7 @@ __all__ = [
     "RewardCallbackHandler",
     "RoutedChatModel",
     "__version__",
+    "ask_of",
     "book_langsmith_feedback",
     "load_pool",
 ]

@@ -143,6 +143,7 @@ class ChatPort:
             usage=usage_of(message, self.messages),
             finish_reason=message.response_metadata.get("finish_reason"),
             called=not came_from_cache(message),
+            calls_tools=bool(message.tool_calls),
         )
 
     def _let_inner_router_hear(self, call: Call, message: AIMessage) -> None:

@@ -174,14 +174,14 @@ def _call(question: "_Question") -> Reply:
             reply = port.call(call)
         else:
             reply = _first_from_thread(lambda: iter([port.call(call)]), call)
-    return replace(reply, latency_s=question.waited_s)
+    return replace(reply, arm=call.arm, latency_s=question.waited_s)
 
 
 async def _acall(question: "_Question") -> Reply:
     with question.waiting():
         async with _limit(question.call):
             reply = await question.port.acall(question.call)
-    return replace(reply, latency_s=question.waited_s)
+    return replace(reply, arm=question.call.arm, latency_s=question.waited_s)
 
 
 @dataclass(slots=True)
@@ -235,7 +235,12 @@ class _Question:
             if not self.pieces:
                 raise ArmRefused(f"arm {self.call.arm!r} streamed nothing", arm=self.call.arm)
             whole = self.port.join(self.call, self.pieces)
-        return replace(whole, latency_s=self.waited_s, first_piece_s=self.first_piece_s)
+        return replace(
+            whole,
+            arm=self.call.arm,
+            latency_s=self.waited_s,
+            first_piece_s=self.first_piece_s,
+        )
 
     def so_far(self) -> Reply | None:
         """What has come of the answer, or None where that makes no reply."""

@@ -11,6 +11,7 @@ scorer is at work.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from pickllm.convergence import Convergence, convergence
-from pickllm.errors import ConfigError
+from pickllm.errors import ConfigError, UnknownDecision
 from pickllm.explanation import Explanation
 from pickllm.flow import answer
 from pickllm.health import AT_REST, Breaker, Health
@@ -238,18 +239,25 @@ class Router:
             yield Work(run=self._save)
 
     def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
-        """Ask the scorer, if there is one. Its failure is counted and logged, no more."""
+        """Ask the scorer, if there is one. Its failure is counted and logged, no more.
+
+        Of a tool loop the last turn that has a score counts: it corrects those before it.
+        """
         if self.scorer is None or not reply.called:
             return None
         try:
-            score = yield from self.scorer.score(request, reply)
-            if score is not None:
-                self._heard(decision.id, score, "scorer")
+            given = yield from self.scorer.score(request, reply)
+            score = None if given is None else checked_score(given)
         except Exception as error:  # the answer is there: nothing may take it away
             self._count("scorer_failures")
             logger.warning("the scorer failed (%s); an answer goes unscored", type(error).__name__)
             return None
-        yield from self.keep()
+        if score is not None:
+            goes_on = decision.held is not None and decision.held.continues != ""
+            with self._lock, contextlib.suppress(UnknownDecision):  # let go meanwhile: counted
+                heard = partial(self._heard, decision.id, score, "scorer", correction=goes_on)
+                self._learnt_from(heard)
+            yield from self.keep()
         return score
 
     def feedback(
@@ -438,6 +446,8 @@ class Router:
         """Learn; a reward or a policy that fails must not take the answer with it."""
         try:
             lesson()
+        except UnknownDecision:
+            raise
         except Exception as error:
             self._counts["learning_failures"] += 1
             logger.warning("the reward or the policy failed: %s", type(error).__name__)

@@ -282,6 +282,10 @@ class Reply:
     """Time spent waiting for the arm; the time its consumer took over a stream is not in it."""
     first_piece_s: float | None = None
     """Wait until the first visible piece, for streams."""
+    arm: str = ""
+    """Who answered; filled in by the driver."""
+    calls_tools: bool = False
+    """Whether it asks for tools: a step on the way, whose text is no answer to be judged by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

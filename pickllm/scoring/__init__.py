@@ -1,33 +1,70 @@
 """How good an answer is: a number in [0, 1], or None when nobody can tell.
 
-rules.py     scorers that need no model: a function of yours, exact match
+rules.py         a function of yours; the base of all that look at an answer's text
+matching.py      beside a reference: exactly, nearly, in its words, in meaning
+formats.py       a pattern, JSON, JSON of a schema
+signals.py       cut off, refused, empty; copied, regenerated, not parsed
+judge.py         a model grades by a rubric
+reward_model.py  a reward model of `transformers` gives a logit
+agreement.py     other models give the same answer, or another
+combinations.py  the first that can tell; a weighted mean
+calibration.py   Platt and isotonic, for each arm: scores that mean probabilities
+reliability.py   whether they do: calibration error and Brier score
+asking.py        models that scorers ask, and what that costs
 """
 
-import inspect
+from pickllm.scoring.agreement import Agreement, agreements
+from pickllm.scoring.asking import Ask, Expenses, Spent
+from pickllm.scoring.calibration import ByArm, Calibrated, Calibration, Isotonic, Platt
+from pickllm.scoring.combinations import FirstOf, Weighted
+from pickllm.scoring.formats import JSONMatch, RegexMatch
+from pickllm.scoring.judge import CORRECTNESS, QUALITY, LLMJudge, Rubric
+from pickllm.scoring.matching import (
+    EmbeddingMatch,
+    ReferenceMatch,
+    exact_match,
+    fuzzy_match,
+    word_match,
+)
+from pickllm.scoring.reliability import Reliability, reliability
+from pickllm.scoring.reward_model import OPEN_ASSISTANT, RewardModel
+from pickllm.scoring.rules import FunctionScorer, Grade, ScorerLike, TextScorer, scorer_of
+from pickllm.scoring.signals import ReplySignals, is_refusal, signal_score
 
-from pickllm.errors import ConfigError
-from pickllm.protocols import Scorer
-from pickllm.scoring.rules import FunctionScorer, Grade, exact_match
-
-__all__ = ["FunctionScorer", "Grade", "ScorerLike", "exact_match", "scorer_of"]
-
-ScorerLike = Scorer | Grade
-"""What a user may give as a scorer: one, or a function of prompt and answer."""
-
-
-def scorer_of(given: ScorerLike) -> Scorer:
-    """The scorer that ``given`` stands for, or `ConfigError`."""
-    if isinstance(given, type):
-        raise ConfigError(f"scorer is the class {given.__name__}; give an instance of it")
-    if inspect.iscoroutinefunction(given):
-        raise ConfigError(
-            "scorer is an async function: give a plain one, which runs in a thread under async, or "
-            "a RewardCallbackHandler with an async score"
-        )
-    if hasattr(given, "score"):
-        return given
-    if callable(given):
-        return FunctionScorer(grade=given)
-    raise ConfigError(
-        f"scorer must be a scorer or a function of prompt and answer; it is {type(given).__name__}"
-    )
+__all__ = [
+    "CORRECTNESS",
+    "OPEN_ASSISTANT",
+    "QUALITY",
+    "Agreement",
+    "Ask",
+    "ByArm",
+    "Calibrated",
+    "Calibration",
+    "EmbeddingMatch",
+    "Expenses",
+    "FirstOf",
+    "FunctionScorer",
+    "Grade",
+    "Isotonic",
+    "JSONMatch",
+    "LLMJudge",
+    "Platt",
+    "ReferenceMatch",
+    "RegexMatch",
+    "Reliability",
+    "ReplySignals",
+    "RewardModel",
+    "Rubric",
+    "ScorerLike",
+    "Spent",
+    "TextScorer",
+    "Weighted",
+    "agreements",
+    "exact_match",
+    "fuzzy_match",
+    "is_refusal",
+    "reliability",
+    "scorer_of",
+    "signal_score",
+    "word_match",
+]

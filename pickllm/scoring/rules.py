@@ -1,39 +1,77 @@
-"""Scorers that need no model.
+"""Scorers that are functions: yours, or ours of prompt and answer.
 
->>> exact_match(" Paris.", "paris"), exact_match("Rome", "paris")
-(1.0, 0.0)
+>>> from pickllm.types import Reply, Request
+>>> scorer = FunctionScorer(grade=lambda prompt, answer: float(answer == "4"))
+>>> scorer.grade("2 + 2 =", "4")
+1.0
 """
 
-import re
+import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
-from pickllm.protocols import Asking
+from pickllm.errors import ConfigError
+from pickllm.protocols import Asking, Scorer
 from pickllm.types import Reply, Request, Work
 
-__all__ = ["FunctionScorer", "Grade", "exact_match"]
+__all__ = ["FunctionScorer", "Grade", "ScorerLike", "TextScorer", "scorer_of"]
 
 Grade: TypeAlias = Callable[[str, str], float | None]
 """Gets the prompt and the answer; returns a score in [0, 1], or None when it cannot tell."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FunctionScorer:
-    """Asks a function for the score; in a thread under async, for it may take its time."""
+class TextScorer(ABC):
+    """A scorer that looks at the text of an answer: write `judged`, and that is all.
 
-    grade: Grade
+    It runs in a thread under async, for it may take its time. It is not asked about a turn that
+    calls tools: what stands there is no answer yet.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def judged(self, request: Request, reply: Reply) -> float | None:
+        """Quality in [0, 1], or None when it cannot tell."""
 
     def score(self, request: Request, reply: Reply) -> Asking[float | None]:
-        """What the function says."""
-        score: float | None = yield Work(run=lambda: self.grade(request.text, reply.text))
+        """What `judged` says, of an answer."""
+        if reply.calls_tools:
+            return None
+        score: float | None = yield Work(run=partial(self.judged, request, reply))
         return score
 
 
-def exact_match(answer: str, reference: str) -> float:
-    """1 where the two are the same but for case, spaces around and a full stop at the end."""
-    return float(_plain(answer) == _plain(reference))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FunctionScorer(TextScorer):
+    """Asks a function for the score."""
+
+    grade: Grade
+
+    def judged(self, request: Request, reply: Reply) -> float | None:
+        """What the function says."""
+        return self.grade(request.text, reply.text)
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip().rstrip(".").casefold()
+ScorerLike: TypeAlias = Scorer | Grade
+"""What a user may give as a scorer: one, or a function of prompt and answer."""
+
+
+def scorer_of(given: ScorerLike) -> Scorer:
+    """The scorer that ``given`` stands for, or `ConfigError`."""
+    if isinstance(given, type):
+        raise ConfigError(f"scorer is the class {given.__name__}; give an instance of it")
+    if inspect.iscoroutinefunction(given):
+        raise ConfigError(
+            "scorer is an async function: give a plain one, which runs in a thread under async, or "
+            "a RewardCallbackHandler with an async score"
+        )
+    if hasattr(given, "score"):
+        return given
+    if callable(given):
+        return FunctionScorer(grade=given)
+    raise ConfigError(
+        f"scorer must be a scorer or a function of prompt and answer; it is {type(given).__name__}"
+    )

@@ -1,0 +1,40 @@
+"""A LangChain model as one that a scorer asks: text in, a reply with its tokens out.
+
+    judge = LLMJudge(ask=ask_of(ChatOpenAI(model="gpt-4o-mini")))
+    model = RoutedChatModel(models=pool, scorer=judge)        # a model of the pool does as well
+
+The model is asked outside of the chain whose answer it judges: no callback of the chain hears of
+it, so its tokens are never streamed to the reader of the answer.
+"""
+
+from functools import partial
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import Runnable
+
+from langchain_pickllm.reading import usage_of
+from pickllm.errors import ConfigError
+from pickllm.scoring.asking import Ask
+from pickllm.types import Reply
+
+__all__ = ["ask_of"]
+
+_RUN_NAME = "pickllm scorer"
+
+
+def ask_of(model: BaseChatModel | Runnable[object, object]) -> Ask:
+    """A function that asks ``model``, a chat model with or without something around it."""
+    if not isinstance(model, Runnable):
+        raise ConfigError(f"give a chat model to ask; this is {type(model).__name__}")
+    return partial(_ask, model)
+
+
+def _ask(model: Runnable[object, object], prompt: str) -> Reply:
+    messages = [HumanMessage(prompt)]
+    answer = model.invoke(messages, {"callbacks": [], "run_name": _RUN_NAME})
+    if isinstance(answer, str):
+        return Reply(text=answer)
+    if not isinstance(answer, AIMessage):
+        raise TypeError(f"the model answered with {type(answer).__name__}, not with a message")
+    return Reply(text=answer.text, message=answer, usage=usage_of(answer, messages))
