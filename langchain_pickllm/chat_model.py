@@ -35,12 +35,13 @@ from langchain_pickllm.structured import shaped_chain
 from langchain_pickllm.turn import SHAPE, Turn
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
+from pickllm.books import Verdict
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
 from pickllm.protocols import Featurizer, Reward
-from pickllm.router import Router, Verdict
+from pickllm.router import Router
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
 from pickllm.stores import StoreLike

@@ -4,6 +4,7 @@ This package is the core and imports no framework; see `langchain_pickllm.Routed
 `llamaindex_pickllm.RoutedLLM` for the models that applications use.
 """
 
+from pickllm.books import Verdict
 from pickllm.convergence import Convergence
 from pickllm.errors import (
     ArmError,
@@ -30,7 +31,7 @@ from pickllm.policies import (
 )
 from pickllm.pool import Pool
 from pickllm.rewards import PaperReward, WeightedReward
-from pickllm.router import Router, Verdict
+from pickllm.router import Router
 from pickllm.scoring import exact_match
 from pickllm.types import (
     Anchors,

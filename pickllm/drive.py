@@ -26,7 +26,7 @@ from pickllm.errors import ArmError, ArmRefused, ArmTimeout, Interrupted
 from pickllm.protocols import Asking, Port, Step
 from pickllm.types import Call, Piece, Reply, Work
 
-__all__ = ["Clock", "arun", "astream", "run", "stream"]
+__all__ = ["Clock", "arun", "astream", "run", "stream", "work"]
 
 T = TypeVar("T")
 

@@ -1,90 +1,259 @@
-"""Keeps learnt state in a store, and never lets the store's troubles reach an answer.
+"""Keeps what is decided and learnt in a store, and learns from it what other workers did.
 
-At the start a store that cannot be read, or holds another policy's state, is an error. Later, a
-save that fails is counted, logged once in a row of failures, and made good by the next one, since
-every save writes the whole state.
+    events of this worker ──► waiting ──► journal ──► fold ──► common state ──► snapshot, at times
+                                             ▲
+    events of the others ────────────────────┘
+
+A store's troubles never reach an answer: events wait, bounded and counted, and a store that failed
+is left alone for a while. At the start, a store that cannot be read is an error.
 """
 
 import logging
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 from pickllm.errors import StateConflict
+from pickllm.events import Event, Traced, decode, encode
+from pickllm.fold import Fold, Snapshot, lessons_of
+from pickllm.lessons import Teaching
 from pickllm.lock import Lock
-from pickllm.protocols import Store
-from pickllm.stores.codec import decode, encode
+from pickllm.protocols import KeepsJournal, Note, Policy, state_name
+from pickllm.stores.codec import decode as decode_state
+from pickllm.stores.codec import encode as encode_state
 
 __all__ = ["Keeper"]
 
 logger = logging.getLogger("pickllm")
 
+_SYNC_S = 1.0
+"""How old what is known of other workers may get while requests come in."""
+_STALE_S = 10.0
+"""And how old when, after a pause, one comes in again."""
+_WAITING = 10_000
+"""Events kept for a store that is away; the oldest go first."""
+_AT_ONCE = 500
+"""Events written, or read, in one go."""
+_BEHIND = 500
+"""Events after which a new snapshot is worth writing."""
+_REMEMBERED = 100_000
+"""Events before the snapshot that a journal keeps, for late feedback."""
+_REST_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""How long a store is left alone after so many failures in a row."""
+
 
 class Keeper:
-    """One router's state under one key of a store; without a store it keeps nothing."""
+    """One router's journal and snapshot in a store; without a store it keeps nothing."""
 
-    def __init__(self, store: Store | None, *, namespace: str, policy: str) -> None:
-        self.key = f"pickllm/state/{namespace}"
+    def __init__(
+        self,
+        store: KeepsJournal | None,
+        *,
+        namespace: str,
+        policy: Policy[Any],
+        fresh: object,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.journal = f"pickllm/{namespace}"
+        digest = blake2b(state_name(policy).encode(), digest_size=8).hexdigest()
+        self.key = f"pickllm/{namespace}/state/{digest}"
         self._store = store
         self._policy = policy
+        self._fresh = fresh
+        self._clock = clock
+        self._fold = Fold(policy, Snapshot(state=fresh), fresh=fresh)
+        self._waiting: deque[Event] = deque()
+        self._unread: dict[str, Event] = {}
+        """Events of ours that the fold has not come to yet, by key."""
+        self._news: list[Event] = []
         self._version = 0
+        self._snapshot_position = 0
+        self._synced_s = clock()
+        self._failures = 0
+        self._retry_s = 0.0
         self._counts: Counter[str] = Counter()
-        self._failing = False
-        self._saved: object = None
         self._lock = Lock()
 
-    def load(self, *, like: Any) -> Any:
-        """The state kept, or ``like``, the fresh one, where there is none yet."""
-        entry = self._store.get(self.key) if self._store else None
-        if entry is None:
-            self._saved = like  # nothing learnt yet is nothing to write
-            return like
-        self._version = entry.version
-        self._saved = decode(entry.value, like=like, policy=self._policy)
-        return self._saved
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a store."""
+        return self._store is not None
 
-    def behind(self, state: object) -> bool:
-        """Whether there is a store, and this state is not in it."""
-        return self._store is not None and state is not self._saved
+    @property
+    def due(self) -> bool:
+        """Whether there is something to write, or it is time to look what others wrote."""
+        return self._may_try() and (bool(self._waiting) or self._age_s() > _SYNC_S)
 
-    def save(self, newest: Callable[[], object]) -> None:
-        """Write the state. It is read inside the lock, so that the last to write has the newest."""
+    @property
+    def stale(self) -> bool:
+        """Whether nobody has looked for long."""
+        return self._may_try() and self._age_s() > _STALE_S
+
+    def load(self) -> object:
+        """The state that the store holds, or the fresh one where it holds none."""
+        if self._store is not None:
+            entry = self._store.get(self.key)
+            if entry is not None:
+                like = Snapshot(state=self._fresh)
+                found = decode_state(entry.value, like=like, policy=state_name(self._policy))
+                self._fold = Fold(self._policy, found, fresh=self._fresh)
+                self._version = entry.version
+                self._snapshot_position = found.position
+            self._catch_up(self._store)
+            self._news.clear()
+        return self._fold.state
+
+    def note(self, event: Event) -> None:
+        """Have an event written with the next `save`."""
+        if self._store is None:
+            return
+        self._unread[event.key] = event
+        self._waiting.append(event)
+        while len(self._waiting) > _WAITING:
+            self._unread.pop(self._waiting.popleft().key, None)
+            self._counts["store_dropped"] += 1
+
+    def claim(self, event: Event) -> bool:
+        """Write an event now; False where one with its key stands there already.
+
+        Where the store fails it waits, as with `note`, and may still prove to be a second one.
+        """
+        if self._store is None or not self._may_try():
+            self.note(event)
+            return True
+        self._unread[event.key] = event
+        try:
+            (new,) = self._store.append(self.journal, [_note(event)])
+        except Exception as error:  # a store may fail in any way
+            self._failed(error)
+            self.note(event)
+            return True
+        if not new:
+            self._unread.pop(event.key, None)
+        return new
+
+    def save(self, *, look: bool = False) -> bool:
+        """Write what waits, and read what others wrote; whether the common state is another now.
+
+        With ``look`` it reads however short ago it did.
+        """
+        if self._store is None:
+            return False
+        with self._lock:
+            if not self._may_try():
+                return False
+            position = self._fold.position
+            try:
+                self._flush(self._store)
+                if look or self._age_s() > _SYNC_S:
+                    self._catch_up(self._store)
+                    self._write_snapshot(self._store, at_least=_BEHIND)
+            except Exception as error:  # a store may fail in any way
+                self._failed(error)
+            else:
+                self._failures = 0
+            return self._fold.position != position
+
+    def finish(self) -> None:
+        """Write a snapshot of all that was read."""
         if self._store is None:
             return
         with self._lock:
-            state = newest()
-            if state is self._saved:
-                return
             try:
-                data = encode(state, policy=self._policy)
-                self._version = self._store.put(self.key, data, expect=self._version)
-                self._saved, self._failing = state, False
-            except StateConflict:
-                self._tell("store_conflicts", "another router writes %r too: give each a namespace")
-                self._take_over_if_left()
+                self._write_snapshot(self._store, at_least=1)
             except Exception as error:  # a store may fail in any way
-                self._tell("store_failures", f"cannot save %r ({type(error).__name__})")
+                self._failed(error)
+
+    def common(self) -> tuple[object, list[Event]]:
+        """What all workers have learnt together, and the news: events of others, each told once."""
+        with self._lock:
+            news, self._news = self._news, []
+            return self._fold.state, news
+
+    def ours(self) -> list[Teaching]:
+        """Lessons of this worker that are not in the common state yet."""
+        unread = tuple(self._unread.values())
+        return [teaching for event in unread for teaching in lessons_of(event, self._policy)]
+
+    def recall(self, any_id: str) -> list[Event]:
+        """What the journal says of a decision, or of all decisions inside a run; in order."""
+        if self._store is None or not self._may_try():
+            return []
+        try:
+            events = self._about(self._store, any_id)
+            inside = [event.decision_id for event in events if isinstance(event, Traced)]
+            for decision_id in inside:
+                events += self._about(self._store, decision_id)
+        except Exception as error:  # a store may fail in any way
+            self._failed(error)
+            return []
+        return events
 
     def stats(self) -> dict[str, int]:
-        """How many saves failed, and why."""
-        return dict(self._counts)
+        """What went wrong, how often, and how much waits for the store."""
+        waiting = {"store_waiting": len(self._waiting)} if self._waiting else {}
+        return {**self._counts, **{k: n for k, n in self._fold.counts.items() if n}, **waiting}
 
-    def _take_over_if_left(self) -> None:
-        """The next save writes over what stands there now, unless someone writes again until then.
+    def _about(self, store: KeepsJournal, any_id: str) -> list[Event]:
+        return [decode(noted.value) for noted in store.find(self.journal, any_id)]
 
-        So a process that another has replaced is followed, and two that write at once are told
-        apart by their conflicts; what each has learnt is not merged.
-        """
-        assert self._store is not None
+    def _flush(self, store: KeepsJournal) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
+            try:
+                new = store.append(self.journal, [_note(event) for event in batch])
+            except BaseException:
+                self._waiting.extendleft(reversed(batch))
+                raise
+            for event, written in zip(batch, new, strict=True):
+                if not written:
+                    self._unread.pop(event.key, None)
+                    self._counts["store_repeated"] += 1
+
+    def _catch_up(self, store: KeepsJournal) -> None:
+        while True:
+            noted = store.read(self.journal, after=self._fold.position, limit=_AT_ONCE)
+            for note in noted:
+                event = self._fold.read(note)
+                if event is not None and self._unread.pop(event.key, None) is None:
+                    self._news.append(event)
+            if len(noted) < _AT_ONCE:
+                break
+        self._synced_s = self._clock()
+
+    def _write_snapshot(self, store: KeepsJournal, *, at_least: int) -> None:
+        snapshot = self._fold.snapshot()
+        if snapshot.position - self._snapshot_position < at_least:
+            return
+        data = encode_state(snapshot, policy=state_name(self._policy))
         try:
-            entry = self._store.get(self.key)
-        except Exception as error:
-            self._tell("store_failures", f"cannot read %r ({type(error).__name__})")
-        else:
+            self._version = store.put(self.key, data, expect=self._version)
+        except StateConflict:  # another worker has written one: as good
+            entry = store.get(self.key)
             self._version = entry.version if entry else 0
+        else:
+            store.trim(self.journal, upto=snapshot.position - _REMEMBERED)
+        self._snapshot_position = snapshot.position
 
-    def _tell(self, count: str, message: str) -> None:
-        self._counts[count] += 1
-        if not self._failing:
-            logger.warning(message, self.key)
-        self._failing = True
+    def _age_s(self) -> float:
+        return self._clock() - self._synced_s
+
+    def _may_try(self) -> bool:
+        return self._store is not None and self._clock() >= self._retry_s
+
+    def _failed(self, error: Exception) -> None:
+        self._counts["store_failures"] += 1
+        if not self._failures:
+            logger.warning(
+                "the store of %r failed (%s); what is learnt waits for it",
+                self.journal,
+                type(error).__name__,
+            )
+        self._retry_s = self._clock() + _REST_S[min(self._failures, len(_REST_S) - 1)]
+        self._failures += 1
+
+
+def _note(event: Event) -> Note:
+    return Note(key=event.key, value=encode(event), about=event.about)

@@ -1,117 +1,84 @@
-"""From what came of decisions to lessons, and from lessons to learnt state.
+"""From what came of decisions to lessons: what an arm earned by an answer, by failing, and took.
 
-A lesson is one source's judgement of one decision, or the zero that an arm earns by failing where
-another could answer. Policies such as the automaton cannot unlearn: their state depends on the
-order of rewards. So the lessons of the decisions still held are kept, and a correction folds them
-again from the state before the first of them, with the new value in the old one's place.
+A judgement of an answer becomes a reward here. An arm that failed where another could answer earns
+zero. What a call took is a lesson for policies that book it, judged or not.
 """
 
-from collections.abc import Callable, Container, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from pickllm.ledger import Record
-from pickllm.protocols import Policy, Reward
+from pickllm.lessons import Lessons
+from pickllm.protocols import Observer, Policy, Reward
 from pickllm.rewards import checked_score
-from pickllm.types import Attempt, Experience, Feedback, Observation
+from pickllm.types import Attempt, Decision, Experience, Feedback, Observation
 
-__all__ = ["Learner", "Lesson", "Taught"]
-
-Lesson: TypeAlias = tuple[str, str]
-"""Decision id and source: what makes a lesson count once."""
-
-Taught: TypeAlias = Callable[[Any], Any]
-"""What a lesson does to a state."""
+__all__ = ["Learner", "blamed"]
 
 
-class Learner:
-    """A policy's state, and the lessons that may still be corrected. Not locked: its router is."""
+class Learner(Lessons):
+    """The lessons of one router. Not locked: its router is."""
 
     def __init__(
         self, *, policy: Policy[Any], state: object, reward: Reward, cost_counts: bool
     ) -> None:
-        self.policy = policy
+        super().__init__(policy, state)
         self.reward = reward
         self.cost_counts = cost_counts
         """False where some arm has no price: costs of some arms alone cannot be compared."""
-        self.state = state
-        self._base = state
-        self._lessons: dict[Lesson, Taught] = {}
+        self._observes = isinstance(policy, Observer)
 
     def observe(self, record: Record, attempt: Attempt) -> None:
         """An attempt has ended: a policy that books what calls take is told."""
-        seen = Observation(decision=record.decision, attempt=attempt)
-        lesson = record.decision.id, f"call of {attempt.arm}"
-        # the router has looked whether its policy is an Observer
-        self._teach(lesson, lambda state: self.policy.observe(state, seen))  # type: ignore[attr-defined]
+        if self._observes:
+            seen = Observation(decision=record.decision, attempt=attempt)
+            self.teach((record.decision.id, f"call of {attempt.arm}"), seen)
 
     def blame(self, record: Record, attempt: Attempt) -> None:
         """An arm failed where another could answer: it earns nothing."""
-        spent = attempt.cost_usd, attempt.latency_s
-        experience = _experience(record, attempt, spent, score=0.0, reward=0.0)
-        self._learn((record.decision.id, f"failure of {attempt.arm}"), experience)
+        lesson = record.decision.id, f"failure of {attempt.arm}"
+        self.teach(lesson, blamed(record.decision, attempt))
 
-    def credit(self, record: Record, feedback: Feedback) -> bool:
-        """A judgement of the answer; False where no model gave one."""
+    def credit(self, record: Record, feedback: Feedback) -> Experience | None:
+        """A judgement of the answer, in place of this source's earlier one; what it taught.
+
+        None where no model gave an answer to judge.
+        """
+        experience = self._judged(record, feedback)
+        if experience is not None:
+            before = record.source_to_lesson.get(feedback.source)
+            self.teach((record.decision.id, feedback.source), experience, instead_of=before)
+            record.source_to_lesson[feedback.source] = experience
+        return experience
+
+    def _judged(self, record: Record, feedback: Feedback) -> Experience | None:
         attempt = record.answer
         if attempt is None:
-            return False
+            return None
         cost_usd, latency_s = record.spent
         reward = self.reward(
             score=feedback.value,
             cost_usd=cost_usd if self.cost_counts else None,
             latency_s=latency_s,
         )
-        checked_score(reward, what="reward")
-        experience = _experience(record, attempt, record.spent, score=feedback.value, reward=reward)
-        self._learn((record.decision.id, feedback.source), experience)
-        return True
-
-    def seal(self, held: Container[str]) -> None:
-        """Let go of the oldest lessons, as far as their decisions are no longer held.
-
-        A lesson waits for those learnt before it, so about two ledgers' worth are kept at most.
-        """
-        while self._lessons:
-            lesson = next(iter(self._lessons))
-            if lesson[0] in held:
-                return
-            self._base = self._lessons.pop(lesson)(self._base)
-
-    def _learn(self, lesson: Lesson, experience: Experience) -> None:
-        self._teach(lesson, lambda state: self.policy.learn(state, experience))
-
-    def _teach(self, lesson: Lesson, taught: Taught) -> None:
-        """Nothing is changed where the policy fails: it would fail again at every fold."""
-        if lesson in self._lessons:
-            lessons = {**self._lessons, lesson: taught}
-            self.state = self._fold(lessons)
-            self._lessons = lessons
-        else:
-            self.state = taught(self.state)
-            self._lessons[lesson] = taught
-
-    def _fold(self, lessons: Mapping[Lesson, Taught]) -> object:
-        state = self._base
-        for taught in lessons.values():
-            state = taught(state)
-        return state
+        return Experience(
+            decision=record.decision,
+            arm=attempt.arm,
+            reward=checked_score(reward, what="reward"),
+            score=feedback.value,
+            cost_usd=cost_usd,
+            latency_s=latency_s,
+            usage=attempt.usage,
+        )
 
 
-def _experience(
-    record: Record,
-    attempt: Attempt,
-    spent: tuple[float | None, float],
-    *,
-    score: float,
-    reward: float,
-) -> Experience:
-    cost_usd, latency_s = spent
+def blamed(decision: Decision, attempt: Attempt) -> Experience:
+    """What an arm earned by failing where another could answer."""
     return Experience(
-        decision=record.decision,
+        decision=decision,
         arm=attempt.arm,
-        reward=reward,
-        score=score,
-        cost_usd=cost_usd,
-        latency_s=latency_s,
+        reward=0.0,
+        score=0.0,
+        cost_usd=attempt.cost_usd,
+        latency_s=attempt.latency_s,
         usage=attempt.usage,
     )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pickllm.errors import ConfigError, UnknownDecision
-from pickllm.types import Attempt, Decision, Feedback, Outcome, Status
+from pickllm.events import Decided
+from pickllm.types import Attempt, Decision, Experience, Feedback, Outcome, Status
 
 __all__ = ["Ledger", "Record", "Relay"]
 
@@ -27,6 +28,8 @@ class Record:
     decision: Decision
     outcome: Outcome | None = None
     source_to_feedback: dict[str, Feedback] = field(default_factory=dict)
+    source_to_lesson: dict[str, Experience] = field(default_factory=dict)
+    """What each source's newest value has taught."""
     relays: list[Relay] = field(default_factory=list)
     """Who else hears what is said of the answer."""
     trace_ids: list[str] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Ledger:
             raise ConfigError(f"max_decisions is {max_decisions}; a ledger must hold at least one")
         self.max_decisions = max_decisions
         self._records: dict[str, Record] = {}
+        self._newest = ""
         self._trace_to_ids: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
@@ -82,8 +86,12 @@ class Ledger:
 
     @property
     def last(self) -> Record:
-        """The newest record; there must be one."""
-        return self._records[next(reversed(self._records))]
+        """The record of the newest decision made here; there must be one."""
+        return self._records[self._newest]
+
+    def __bool__(self) -> bool:
+        """Whether a decision made here is held."""
+        return self._newest in self._records
 
     def __contains__(self, decision_id: object) -> bool:
         """Whether that decision is held."""
@@ -104,12 +112,25 @@ class Ledger:
         if decision.id in self._records:
             raise ConfigError(f"decision id {decision.id!r} is taken: request ids must differ")
         begun_by = self._origin(decision.held.continues) if decision.held else ""
+        self._newest = decision.id
         record = self._records[decision.id] = Record(decision=decision, begun_by=begun_by)
         if begun_by:
             self._records[begun_by].followers.append(record)
         spare = len(self._records) - self.max_decisions
         oldest = iter(self._records)
         return tuple(self._let_go(key) for key in [next(oldest) for _ in range(spare)])
+
+    def recall(self, event: Decided) -> Record:
+        """Enter a decision that was made elsewhere, or before this process, with its outcome."""
+        decision, newest = event.decision, self._newest
+        self.add(decision)
+        self._newest = newest
+        record = self._records[decision.id]
+        record.begun_by = event.begun_by if event.begun_by in self._records else ""
+        for trace_id in event.trace_ids:
+            self.trace(trace_id, decision.id)
+        record.outcome = event.outcome
+        return record
 
     def settle(self, outcome: Outcome) -> Record:
         """Note how a decision ended. A turn that another arm took over stands for itself."""

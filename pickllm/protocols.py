@@ -9,7 +9,8 @@ Explorer    how to choose among estimates                policies/explorers.py
 Featurizer  a prompt as a vector                         langchain_pickllm.embeddings
 Scorer      how good an answer is                        scoring/
 Reward      score, cost and latency in one number        rewards.py
-Store       where learnt state is kept                   stores/
+Store       bytes under keys, with versions              stores/
+Journal     what was decided and said, in one order      stores/
 Port        one framework's models                       langchain_pickllm, llamaindex_pickllm
 """
 
@@ -39,6 +40,10 @@ __all__ = [
     "Estimator",
     "Explorer",
     "Featurizer",
+    "Journal",
+    "KeepsJournal",
+    "Note",
+    "Noted",
     "Observer",
     "Policy",
     "Port",
@@ -207,6 +212,50 @@ class Store(Protocol):
 
     def scan(self, prefix: str) -> Iterator[str]:
         """Keys that begin with ``prefix``, sorted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """What is to be written in a journal."""
+
+    key: str
+    """A journal takes each key once."""
+    value: bytes
+    about: tuple[str, ...] = ()
+    """Ids under which it is found."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """What stands in a journal."""
+
+    position: int
+    """Higher than that of all that was written before, by whichever writer."""
+    value: bytes
+
+
+class Journal(Protocol):
+    """Lists that only grow, each under a name, with an order that all readers share.
+
+    What is written is written for good when `append` returns, as far as the store keeps anything:
+    a writer that dies in the middle has written all of its notes or none.
+    """
+
+    def append(self, name: str, notes: Sequence[Note]) -> list[bool]:
+        """Write those notes whose keys are new; for each note, whether it was."""
+
+    def read(self, name: str, *, after: int, limit: int) -> list[Noted]:
+        """The notes that follow that position (0: the beginning), at most ``limit``, in order."""
+
+    def find(self, name: str, about: str) -> list[Noted]:
+        """The notes about an id, in order."""
+
+    def trim(self, name: str, *, upto: int) -> None:
+        """Forget the notes up to that position, and their keys."""
+
+
+class KeepsJournal(Store, Journal, Protocol):
+    """Both: what a router needs to keep what it learns, and to share it."""
 
 
 class Port(Protocol):

@@ -6,21 +6,19 @@
     router.feedback(decision_id, 1.0)                           now or later
     router.explain(decision_id)                                 why that arm
 
-The router owns the learnt state and the one lock around it, which is never held while a model or a
-scorer is at work.
+What came of decisions, and what was learnt from it, stands in its `pickllm.books`.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 
+from pickllm.books import Books, Verdict
 from pickllm.convergence import Convergence, convergence
 from pickllm.errors import ConfigError, UnknownDecision
 from pickllm.explanation import Explanation
@@ -28,11 +26,11 @@ from pickllm.flow import answer
 from pickllm.health import AT_REST, Breaker, Health
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
-from pickllm.ledger import Ledger, Record, Relay
+from pickllm.ledger import Ledger, Relay
 from pickllm.lock import Lock
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
-from pickllm.protocols import Asking, Featurizer, Observer, Reward, state_name
+from pickllm.protocols import Asking, Featurizer, Reward
 from pickllm.rewards import checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
@@ -46,6 +44,7 @@ from pickllm.settings import (
     policy_for,
     pool_of,
     reward_of,
+    sources_of,
 )
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import (
@@ -54,7 +53,6 @@ from pickllm.types import (
     Attempt,
     Choice,
     Decision,
-    Feedback,
     Hold,
     Outcome,
     Reply,
@@ -66,13 +64,9 @@ from pickllm.types import (
     Work,
 )
 
-__all__ = ["Router", "Verdict"]
+__all__ = ["Router"]
 
 logger = logging.getLogger("pickllm")
-
-Verdict: TypeAlias = Literal["counted", "corrected", "waiting", "repeated", "no_answer"]
-"""What became of feedback: learnt; learnt in place of an earlier value; kept until the answer is
-there; ignored, for this source has spoken; ignored, for no model gave an answer to judge."""
 
 _SILENCE = 100
 """Decisions without any feedback after which a warning is due."""
@@ -89,6 +83,7 @@ class Router:
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
+        learns_from: Iterable[str] | None = None,
         featurizer: Featurizer | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
@@ -106,11 +101,14 @@ class Router:
             weights: What quality, cost and latency matter, for the default reward.
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes; without one, rewards come by `feedback`.
+            learns_from: Sources of feedback that teach, such as "user"; others are booked and
+                shown by `explain`, no more. None is all of them.
             featurizer: Makes a vector of each prompt, for a policy that looks at it.
             fallback: Who takes over from an arm that fails.
             breaker: When an arm that keeps failing is given a rest; None never.
-            store: Where the learnt state is kept; without one it lives as long as the router.
-            namespace: Which state of the store is this router's.
+            store: Where decisions, feedback and learnt state are kept; without one they live as
+                long as the router. Routers of one store and namespace learn as one.
+            namespace: Which part of the store is this router's.
             seed: Makes the draws repeatable; None draws a fresh one.
             max_decisions: How many decisions are held for late feedback.
             clock: Seconds since the epoch.
@@ -122,20 +120,32 @@ class Router:
         self.featurizer = featurizer
         self.fallback = fallback_of(fallback, self.pool)
         self.seed = fresh_seed() if seed is None else seed
-        self.ledger = Ledger(max_decisions=max_decisions)
         self._clock = clock
         self._policy_name = self.policy.name
-        self._observes = isinstance(self.policy, Observer)
         weights = getattr(self.reward, "weights", None)
         self._weights = weights if isinstance(weights, Weights) else Weights()
         self._anchors = anchors_of(self.reward)
         self._next_number = 0
-        self._counts: Counter[str] = Counter()
         self._health = Health(breaker)
         self._lock = Lock()
-        kept_in = None if store is None else store_of(store)
-        self._keeper = Keeper(kept_in, namespace=namespace, policy=state_name(self.policy))
-        self._learner = self._learner_from(self._keeper.load(like=self._fresh_state()))
+        keeper = Keeper(
+            None if store is None else store_of(store),
+            namespace=namespace,
+            policy=self.policy,
+            fresh=self._fresh_state(),
+        )
+        self._books = Books(
+            ledger=Ledger(max_decisions=max_decisions),
+            learner=Learner(
+                policy=self.policy,
+                state=keeper.load(),
+                reward=self.reward,
+                cost_counts=not self.pool.unpriced,
+            ),
+            keeper=keeper,
+            learns_from=sources_of(learns_from),
+            clock=clock,
+        )
         check_prices(self.pool, self.reward)
 
     # Deciding
@@ -146,6 +156,8 @@ class Router:
 
     def featurize(self, request: Request) -> Asking[Vector | None]:
         """The prompt as a vector; zeros where the featurizer fails, which is counted and logged."""
+        if self._books.keeper.stale:
+            yield Work(run=self._books.save)
         if self.featurizer is None:
             return None
         try:
@@ -219,24 +231,19 @@ class Router:
 
     def note(self, outcome: Outcome) -> None:
         """The same, but for the store: nothing here waits for a disk."""
+        at_fault = _at_fault(outcome)
         with self._lock:
-            record = self.ledger.settle(outcome)
-            self._count_outcome(outcome)
-            if outcome.status == "ok":
-                self._health.succeeded(outcome.attempts[-1].arm)
-            if self._observes:
-                for attempt in outcome.attempts:
-                    self._learnt_from(partial(self._learner.observe, record, attempt))
-            for attempt in self._at_fault(outcome):
+            last = outcome.attempts[-1] if outcome.attempts else None
+            if last is not None and last.status == "ok" and last.called:
+                self._health.succeeded(last.arm)
+            for attempt in at_fault:
                 self._health.failed(attempt.arm, self._clock())
-                self._learnt_from(partial(self._learner.blame, record, attempt))
-            for feedback in record.source_to_feedback.values():
-                self._learnt_from(partial(self._credit, record, feedback))
+        self._books.settle(outcome, at_fault)
 
     def keep(self) -> Asking[None]:
         """Write to the store what was learnt, if there is a store and something new."""
-        if self._keeper.behind(self.state):
-            yield Work(run=self._save)
+        if self._books.keeper.due:
+            yield Work(run=self._books.save)
 
     def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
         """Ask the scorer, if there is one. Its failure is counted and logged, no more.
@@ -254,19 +261,17 @@ class Router:
             return None
         if score is not None:
             goes_on = decision.held is not None and decision.held.continues != ""
-            with self._lock, contextlib.suppress(UnknownDecision):  # let go meanwhile: counted
-                heard = partial(self._heard, decision.id, score, "scorer", correction=goes_on)
-                self._learnt_from(heard)
+            self._learn_score(decision, score, correction=goes_on)
             yield from self.keep()
         return score
 
     def feedback(
-        self, decision_id: str, value: float, source: str = "user", *, correction: bool = False
+        self, any_id: str, value: float, source: str = "user", *, correction: bool = False
     ) -> Verdict:
         """Say how good an answer was, now or later.
 
         Args:
-            decision_id: Which answer: the id of its decision, or of a run around it: then each
+            any_id: Which answer: the id of its decision, or of a run around it: then each
                 decision inside is meant. A turn in a tool loop belongs to the one that began it.
             value: From 0 (useless) to 1 (perfect); True and False do as well.
             source: Who says so. Each source is heard once for each decision.
@@ -277,57 +282,80 @@ class Router:
 
         Raises:
             ConfigError: The value is no number in [0, 1].
-            UnknownDecision: No such decision is held here.
+            UnknownDecision: No such decision is known, here or in the store.
+
+        With a store, it is written there before this returns, and counts once among all workers.
+        Where an event loop runs it is written a moment later, so as not to stop it: await
+        `afeedback` there.
         """
-        verdict = self._heard(decision_id, value, source, correction=correction)
+        score, running = checked_score(value), _loop_runs()
+        at_once = self._books.keeper.keeps and not running
+        verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
         self._keep()
         return verdict
 
+    def afeedback(
+        self, any_id: str, value: float, source: str = "user", *, correction: bool = False
+    ) -> Awaitable[Verdict]:
+        """The same for async code: awaited, it is written, and stops no loop meanwhile."""
+        return asyncio.to_thread(self.feedback, any_id, value, source, correction=correction)
+
     def trace(self, trace_id: str, decision_id: str) -> None:
         """Find a decision by the id of a run around it, too; nothing where it is not held here."""
-        with self._lock:
-            if decision_id in self.ledger:
-                self.ledger.trace(trace_id, decision_id)
+        self._books.trace(trace_id, decision_id)
 
     def relay(self, decision_id: str, relay: Relay) -> None:
         """Let someone else hear what is said of a decision: the router inside an arm.
 
         Nothing happens where the decision is not held here.
         """
-        with self._lock:
-            if decision_id in self.ledger:
-                self.ledger[decision_id].relays.append(relay)
+        self._books.relay(decision_id, relay)
+
+    def save(self) -> None:
+        """Write what waits for the store, and take over what other workers have learnt."""
+        self._books.save(look=True)
+
+    def close(self) -> None:
+        """Write everything that waits for the store, and a snapshot for the next to begin with."""
+        self._books.close()
 
     # What it knows
 
     @property
+    def ledger(self) -> Ledger:
+        """The decisions held, with what came of them."""
+        return self._books.ledger
+
+    @property
     def state(self) -> Any:
         """What the policy has learnt: a value, replaced and never changed."""
-        return self._learner.state
+        return self._books.learner.state
 
     @property
     def last_decision(self) -> Decision | None:
         """The newest decision, if one was made."""
-        with self._lock:
+        with self._books.lock:
             return self.ledger.last.decision if self.ledger else None
 
     def reset(self) -> None:
         """Start a new session: forget what was learnt, and the decisions it was learnt from."""
-        with self._lock:
-            self.ledger = Ledger(max_decisions=self.ledger.max_decisions)
-            self._learner = self._learner_from(self._fresh_state())
+        self._books.reset(self._fresh_state())
         self._keep()
 
-    def explain(self, decision_id: str) -> Explanation:
-        """Why that arm: who could answer, what was expected of each, and what came of it."""
-        with self._lock:
-            own = decision_id in self.ledger
-            key = decision_id if own else self._found(decision_id)[-1]
-            return Explanation.of(self.ledger[key], self.pool)
+    def explain(self, any_id: str) -> Explanation:
+        """Why that arm: who could answer, what was expected of each, and what came of it.
+
+        Raises:
+            UnknownDecision: No such decision is known, here or in the store.
+        """
+        found = self._books.found(any_id)
+        with self._books.lock:
+            own = any_id in self.ledger
+            return Explanation.of(self.ledger[any_id] if own else found[-1], self.pool)
 
     def convergence(self, *, patience: int = 50) -> Convergence:
         """Whether the decisions held have come to rest on one arm, and since when."""
-        with self._lock:
+        with self._books.lock:
             decisions = [record.decision for record in self.ledger]
         return convergence(
             [decision.arms for decision in decisions],
@@ -337,27 +365,25 @@ class Router:
 
     def stats(self) -> dict[str, int]:
         """What happened how often: decisions, outcomes by status, feedback by verdict, failures."""
-        with self._lock:
-            return {**self._counts, **self._keeper.stats()}
+        return self._books.stats()
 
     def decisions(self, any_id: str) -> tuple[str, ...]:
-        """The decisions that feedback under this id is about; none where it is not held here.
+        """Ids of the decisions that feedback under this id is about; none where it is not held.
 
         An id of a decision or of a run around some. A turn in a tool loop belongs to the decision
         that began it.
         """
-        with self._lock:
+        with self._books.lock:
             return self.ledger.found(any_id)
 
-    def knows(self, decision_id: str) -> bool:
+    def knows(self, any_id: str) -> bool:
         """Whether a decision is held here, under its own id or that of a run around it."""
-        with self._lock:
-            return bool(self.ledger.found(decision_id))
+        return bool(self.decisions(any_id))
 
     # Inside
 
     def _choose(self, situation: Situation, rng: Rng) -> Choice:
-        choice = self.policy.decide(self._learner.state, situation, rng)
+        choice = self.policy.decide(self.state, situation, rng)
         given, arms = choice.probabilities, situation.arms
         if len(given) != len(arms) or not (min(given) >= 0.0 and abs(sum(given) - 1.0) < 1e-6):
             raise ConfigError(
@@ -378,125 +404,61 @@ class Router:
         return healthy, unable | resting, rng
 
     def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
+        self._books.enter(decision, trace_ids)
         with self._lock:
-            if self.ledger.add(decision):
-                self._learnt_from(partial(self._learner.seal, self.ledger))
-            for trace_id in trace_ids:
-                self.ledger.trace(trace_id, decision.id)
             self._health.asked(decision.arm, decision.time_s)
-            self._counts["decisions"] += 1
-            silent = (
-                self._counts["decisions"] == _SILENCE
-                and not self._counts["feedback_counted"]
-                and self.state is not None  # a policy that could learn
-            )
-        if silent:
+        counts = self._books.counts
+        if (
+            counts["decisions"] == _SILENCE
+            and not counts["feedback_counted"]
+            and self.state is not None  # a policy that could learn
+        ):
             logger.warning(
                 "%d decisions and no feedback: nothing is learnt. Give the router a scorer, call "
                 "feedback(), or attach a RewardCallbackHandler to your chain",
                 _SILENCE,
             )
 
-    def _heard(
-        self, any_id: str, value: float, source: str, *, correction: bool = False
-    ) -> Verdict:
-        """Feedback, booked and learnt, but not kept yet."""
-        score = checked_score(value)
-        with self._lock:
-            found = [self.ledger[key] for key in self._found(any_id)]
-            verdicts = [self._hear(record, score, source, correction) for record in found]
-            self._counts.update(f"feedback_{verdict}" for verdict in verdicts)
-            relays = [relay for record in found for relay in record.relays]
-        for relay in relays:
-            self._tell(relay, score, source, correction)
-        return min(verdicts, key=get_args(Verdict).index)
-
-    def _hear(self, record: Record, score: float, source: str, correction: bool) -> Verdict:
-        heard = source in record.source_to_feedback
-        if heard and not correction:
-            return "repeated"
-        feedback = Feedback(
-            decision_id=record.decision.id,
-            value=score,
-            source=source,
-            time_s=self._clock(),
-            correction=correction,
-        )
-        credited = record.outcome is not None and self._learner.credit(record, feedback)
-        record.source_to_feedback[feedback.source] = feedback
-        if record.outcome is None:
-            return "waiting"
-        if not credited:
-            return "no_answer"
-        return "corrected" if heard else "counted"
-
-    def _credit(self, record: Record, feedback: Feedback) -> None:
-        """Feedback that came before the answer had ended."""
-        credited = self._learner.credit(record, feedback)
-        self._counts["feedback_counted" if credited else "feedback_no_answer"] += 1
-
-    def _tell(self, relay: Relay, score: float, source: str, correction: bool) -> None:
+    def _learn_score(self, decision: Decision, score: float, *, correction: bool) -> None:
+        """What the scorer said; a policy that fails must not take the answer with it."""
         try:
-            relay(score, source, correction)
-        except Exception as error:  # it is told as a favour
-            self._count("relay_failures")
-            logger.warning("feedback was not passed on: %s", type(error).__name__)
-
-    def _learnt_from(self, lesson: Callable[[], object]) -> None:
-        """Learn; a reward or a policy that fails must not take the answer with it."""
-        try:
-            lesson()
+            self._books.hear(decision.id, score, "scorer", correction=correction, at_once=False)
         except UnknownDecision:
-            raise
+            pass  # let go meanwhile, and counted
         except Exception as error:
-            self._counts["learning_failures"] += 1
+            self._count("learning_failures")
             logger.warning("the reward or the policy failed: %s", type(error).__name__)
 
-    def _at_fault(self, outcome: Outcome) -> list[Attempt]:
-        """Arms to blame for failing. Where no arm answered, the request may be the reason."""
-        failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
-        comparable = self.fallback is not False and len(self.pool) > 1
-        answered = outcome.status in ("ok", "abandoned")
-        return failed if answered or not comparable else []
-
-    def _count_outcome(self, outcome: Outcome) -> None:
-        self._counts[f"outcome_{outcome.status}"] += 1
-        self._counts["fallbacks"] += max(len(outcome.attempts) - 1, 0)
-        self._counts["arm_failures"] += sum(a.status == "error" for a in outcome.attempts)
-
-    def _found(self, any_id: str) -> tuple[str, ...]:
-        """The decisions under an id of their own or of a run around them, or `UnknownDecision`."""
-        found = self.ledger.found(any_id)
-        if not found:
-            self._counts["unknown_decisions"] += 1
-        return found or (self.ledger[any_id].decision.id,)
-
     def _count(self, what: str) -> None:
-        with self._lock:
-            self._counts[what] += 1
+        with self._books.lock:
+            self._books.counts[what] += 1
 
     def _keep(self) -> None:
         """Write now; where a loop runs, in one of its threads: a disk must not stop it."""
-        if not self._keeper.behind(self.state):
+        if not self._books.keeper.due:
             return
         try:
-            asyncio.get_running_loop().run_in_executor(None, self._save)
+            asyncio.get_running_loop().run_in_executor(None, self._books.save)
         except RuntimeError:  # no loop here, or one that is closing
-            self._save()
-
-    def _save(self) -> None:
-        self._keeper.save(lambda: self._learner.state)
+            self._books.save()
 
     def _fresh_state(self) -> Any:
         return self.policy.init(self.pool.names, self.featurizer.dim if self.featurizer else 0)
 
-    def _learner_from(self, state: Any) -> Learner:
-        return Learner(
-            policy=self.policy,
-            state=state,
-            reward=self.reward,
-            cost_counts=not self.pool.unpriced,
-        )
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _at_fault(outcome: Outcome) -> list[Attempt]:
+    """Arms to blame. Where several were asked in vain, the request may be the reason."""
+    failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
+    answered = outcome.status in ("ok", "abandoned")
+    return failed if answered or len(outcome.attempts) == 1 else []
 
 
 def _held(hold: Hold, arms: tuple[str, ...]) -> Choice:

@@ -22,6 +22,7 @@ __all__ = [
     "policy_for",
     "pool_of",
     "reward_of",
+    "sources_of",
     "weights_of",
 ]
 
@@ -89,6 +90,13 @@ def anchors_of(reward: Reward) -> Anchors:
     """The anchors of a reward that has some, else the usual ones."""
     anchors = getattr(reward, "anchors", None)
     return anchors if isinstance(anchors, Anchors) else Anchors()
+
+
+def sources_of(learns_from: Iterable[str] | None) -> frozenset[str] | None:
+    """The sources of feedback that teach; None is all."""
+    if isinstance(learns_from, str):
+        raise ConfigError(f"learns_from must be a list of sources, such as [{learns_from!r}]")
+    return None if learns_from is None else frozenset(learns_from)
 
 
 def fallback_of(fallback: Fallback, pool: Pool) -> Fallback:

@@ -367,6 +367,8 @@ class Feedback:
     """Who says so: "user", "scorer", "chain", … One value for each source of a decision."""
     time_s: float = field(default_factory=time.time)
     correction: bool = False
+    version: int = 1
+    """2 for the first correction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,13 +16,15 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "lock", "rng", "tool_calls"),
+    ("errors", "lock", "plain", "rng", "tool_calls"),
     ("types",),
-    ("convergence", "health", "local_answers", "prices", "protocols", "rewards"),
-    ("attempts", "estimators", "ledger", "local", "pool", "scoring", "stores"),
+    ("convergence", "events", "health", "local_answers", "prices", "protocols", "rewards"),
+    ("attempts", "estimators", "ledger", "lessons", "local", "pool", "scoring", "stores"),
     ("policies",),
-    ("settings",),
-    ("drive", "explanation", "flow", "keeper", "learner", "testing"),
+    ("learner", "settings"),
+    ("drive", "explanation", "flow", "fold", "testing"),
+    ("keeper",),
+    ("books",),
     ("router",),
     ("pickllm",),
     ("data", "evaluation"),

@@ -23,7 +23,7 @@ from pickllm.errors import StateConflict
 
 __all__ = ["decode", "encode"]
 
-_FORMAT = 1
+_FORMAT = 2
 _ARRAY = {"dtype", "shape", "values"}
 _NUMBERS: Mapping[Any, Any] = {float: (float, int), int: int, str: str}
 S = TypeVar("S")

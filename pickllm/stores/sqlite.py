@@ -8,14 +8,15 @@ there as a whole or not at all, whenever the process dies.
 (1, 2, b'2')
 """
 
+import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pickllm.errors import ConfigError, StateConflict
 from pickllm.lock import Lock
-from pickllm.protocols import Entry
+from pickllm.protocols import Entry, Note, Noted
 
 __all__ = ["SqliteStore"]
 
@@ -25,6 +26,29 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS pickllm_entries (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
 ) WITHOUT ROWID
+"""
+_JOURNAL = """
+CREATE TABLE IF NOT EXISTS pickllm_notes (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (name, key)
+)
+"""
+_ABOUT = """
+CREATE TABLE IF NOT EXISTS pickllm_about (
+    name TEXT, about TEXT, position INTEGER, PRIMARY KEY (name, about, position)
+) WITHOUT ROWID
+"""
+_APPEND = """
+INSERT INTO pickllm_notes (name, key, value) VALUES (:name, :key, :value)
+ON CONFLICT (name, key) DO NOTHING RETURNING position
+"""
+_READ = """
+SELECT position, value FROM pickllm_notes WHERE name = :name AND position > :after
+ORDER BY position LIMIT :limit
+"""
+_FIND = """
+SELECT position, value FROM pickllm_about JOIN pickllm_notes USING (position)
+WHERE pickllm_about.name = :name AND about = :about ORDER BY position
 """
 _PUT = """
 INSERT INTO pickllm_entries (key, value, version)
@@ -48,7 +72,8 @@ class SqliteStore:
             )
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(_TABLE)
+            for table in (_TABLE, _JOURNAL, _ABOUT):
+                self._connection.execute(table)
         except sqlite3.Error as error:
             raise ConfigError(f"cannot open {self.path!r} as a SQLite store: {error}") from error
 
@@ -77,6 +102,31 @@ class SqliteStore:
         )
         return iter([key for (key,) in keys])
 
+    def append(self, name: str, notes: Sequence[Note]) -> list[bool]:
+        """Write those notes whose keys are new; see `pickllm.protocols.Journal`."""
+        with self._lock, self._transaction():
+            return [self._append(name, note) for note in notes]
+
+    def read(self, name: str, *, after: int, limit: int) -> list[Noted]:
+        """The notes that follow that position."""
+        rows = self._run(_READ, name=name, after=after, limit=limit)
+        return [Noted(position=position, value=value) for position, value in rows]
+
+    def find(self, name: str, about: str) -> list[Noted]:
+        """The notes about an id."""
+        rows = self._run(_FIND, name=name, about=about)
+        return [Noted(position=position, value=value) for position, value in rows]
+
+    def trim(self, name: str, *, upto: int) -> None:
+        """Forget the notes up to that position."""
+        with self._lock, self._transaction():
+            for table in ("pickllm_about", "pickllm_notes"):
+                self._run(
+                    f"DELETE FROM {table} WHERE name = :name AND position <= :upto",  # noqa: S608  # ours
+                    name=name,
+                    upto=upto,
+                )
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -85,6 +135,28 @@ class SqliteStore:
     def __reduce__(self) -> tuple[type["SqliteStore"], tuple[str]]:
         """A copy opens the file anew."""
         return SqliteStore, (self.path,)
+
+    def _append(self, name: str, note: Note) -> bool:
+        rows = self._run(_APPEND, name=name, key=note.key, value=note.value)
+        for about in note.about if rows else ():
+            self._run(
+                "INSERT OR IGNORE INTO pickllm_about VALUES (:name, :about, :position)",
+                name=name,
+                about=about,
+                position=rows[0][0],
+            )
+        return bool(rows)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
 
     def _run(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
         with self._lock:

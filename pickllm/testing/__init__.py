@@ -8,12 +8,13 @@ contracts.py    check_policy, check_store: one assertion after another, each wit
 fakes.py        ScriptedPort, a port whose arms say what you tell them; small builders
 """
 
-from pickllm.testing.contracts import check_policy, check_store
+from pickllm.testing.contracts import check_journal, check_policy, check_store
 from pickllm.testing.fakes import Script, ScriptedPort, decision, experience, situation
 
 __all__ = [
     "Script",
     "ScriptedPort",
+    "check_journal",
     "check_policy",
     "check_store",
     "decision",

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from pickllm.errors import StateConflict
-from pickllm.protocols import Policy, Store
+from pickllm.protocols import Journal, Note, Policy, Store
 from pickllm.rng import Rng
 from pickllm.stores.codec import decode, encode
 from pickllm.testing.fakes import experience, situation
 from pickllm.types import Choice
 
-__all__ = ["check_policy", "check_store"]
+__all__ = ["check_journal", "check_policy", "check_store"]
 
 _ARMS = ("small", "large", "a model: with/odd chars")
 
@@ -57,6 +57,41 @@ def check_store(make_store: Callable[[], Store]) -> None:
     store.delete("a")
     store.delete("a")
     assert store.get("a") is None, "a deleted key holds nothing"
+
+
+def check_journal(make_journal: Callable[[], Journal]) -> None:
+    """Every promise of `pickllm.protocols.Journal`, on one that ``make_journal`` opens empty."""
+    journal = make_journal()
+    assert journal.read("log", after=0, limit=9) == [], "a journal never written is empty"
+    first = [Note(key="a", value=b"\x00\xff", about=("x", "y")), Note(key="b", value=b"2")]
+    assert journal.append("log", first) == [True, True], "new keys are written"
+    again = [Note(key="b", value=b"lost"), Note(key="c", value=b"3", about=("x",))]
+    assert journal.append("log", again) == [False, True], "a key is written once"
+    notes = journal.read("log", after=0, limit=9)
+    assert [note.value for note in notes] == [b"\x00\xff", b"2", b"3"], "in the order of writing"
+    positions = [note.position for note in notes]
+    assert positions == sorted(set(positions)), "positions rise"
+    assert positions[0] > 0, "position 0 is before the first note"
+    assert journal.read("log", after=positions[0], limit=1) == notes[1:2], "after, and no more"
+    assert journal.read("log", after=positions[-1], limit=9) == [], "nothing follows the last"
+    assert journal.find("log", "x") == [notes[0], notes[2]], "what is about an id, in order"
+    assert journal.find("log", "nothing") == [], "nothing is about an id never named"
+    assert journal.append("log", []) == [], "no notes are no trouble"
+    assert journal.append("other", [Note(key="a", value=b"1")]) == [True], "names stand apart"
+    assert journal.find("other", "x") == [], "their ids as well"
+    twice = [Note(key="d", value=b"4"), Note(key="d", value=b"lost")]
+    assert journal.append("log", twice) == [True, False], "also when it is written twice at once"
+    journal.trim("log", upto=positions[1])
+    left = [note.value for note in journal.read("log", after=0, limit=9)]
+    assert left == [b"3", b"4"], "what is trimmed is gone"
+    assert journal.find("log", "x") == [notes[2]], "and not found any more"
+    assert journal.find("log", "y") == [], "by any of its ids"
+    assert journal.append("log", [Note(key="a", value=b"5")]) == [True], "and its key is free"
+    (newest,) = journal.read(
+        "log", after=journal.read("log", after=0, limit=9)[1].position, limit=9
+    )
+    assert newest.value == b"5", "positions go on rising after a trim"
+    assert len(journal.read("other", after=0, limit=9)) == 1, "another name is not trimmed"
 
 
 def _refuses(store: Store, key: str, expect: int) -> bool:

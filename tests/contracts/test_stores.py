@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pickllm import StateConflict
-from pickllm.protocols import Entry, Store
+from pickllm.protocols import Entry, KeepsJournal
 from pickllm.stores import MemoryStore, SqliteStore, store_of
-from pickllm.testing import check_store
+from pickllm.testing import check_journal, check_store
+from tests.redis_server import RedisServer
 
-MAKERS: dict[str, Callable[[Path], Store]] = {
+MAKERS: dict[str, Callable[[Path], KeepsJournal]] = {
     "memory": lambda _: MemoryStore(),
     "memory by address": lambda _: store_of("memory://"),
     "sqlite file": lambda folder: SqliteStore(folder / "state.db"),
@@ -20,17 +22,31 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
-def test_store_keeps_its_promises(make: Callable[[Path], Store], tmp_path: Path) -> None:
-    """A store of ours passes the suite that a user's own store is asked to pass."""
-    opened: list[Store] = []
+@pytest.mark.parametrize("check", [check_store, check_journal])
+def test_store_keeps_its_promises(
+    make: Callable[[Path], KeepsJournal], check: Callable[[Callable[[], Any]], None], tmp_path: Path
+) -> None:
+    """A store of ours passes the suites that a user's own store is asked to pass."""
+    opened: list[KeepsJournal] = []
 
-    def open_and_remember() -> Store:
+    def open_and_remember() -> KeepsJournal:
         opened.append(make(tmp_path))
         return opened[-1]
 
-    check_store(open_and_remember)
+    check(open_and_remember)
     for store in opened:
         getattr(store, "close", lambda: None)()
+
+
+@pytest.mark.parametrize("check", [check_store, check_journal])
+def test_redis_keeps_its_promises(
+    check: Callable[[Callable[[], Any]], None], redis_server: RedisServer
+) -> None:
+    """The same, on a real server; a prefix keeps its users apart."""
+    store = redis_server.store(prefix="mine/")
+    redis_server.store(prefix="other/").put("a", b"not mine")
+
+    check(lambda: store)
 
 
 def test_sqlite_shows_a_second_connection_what_the_first_wrote(tmp_path: Path) -> None:

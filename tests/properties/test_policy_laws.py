@@ -174,8 +174,8 @@ def test_frequencies_agree_with_propensities(name: str) -> None:
     """Over 4,000 decisions each arm comes up as its propensities say, within five deviations."""
     router = Router(arms=priced(*ARMS), policy=name, seed=11, weights={"quality": 1.0})
     for number, arm in enumerate(ARMS * 3):
-        router._learner.state = router.policy.learn(
-            router.state, experience(arm, reward=0.5 + 0.1 * (number % 4))
+        router._books.learner.teach(
+            (str(number), "test"), experience(arm, reward=0.5 + 0.1 * (number % 4))
         )
     drawn, expected, spread = Counter[str](), Counter[str](), Counter[str]()
     for _ in range(4_000):

@@ -12,10 +12,10 @@ from pickllm.stores import MemoryStore, SqliteStore, store_of
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("redis://localhost", "no store at 'redis://localhost'; give 'sqlite:///FILE'"),
-        ("sqlite:///", "no store at 'sqlite:///'"),
+        ("mysql://me:secret@localhost", "no store at 'mysql'; give 'sqlite:///FILE'"),
+        ("sqlite:///", "no store at 'sqlite'; give"),
         ("", "no store at ''"),
-        (3, "must be a store or an address, not int"),
+        (3, "must be a store or an address, such as .*; int has no get, put, append"),
         (MemoryStore, "is the class MemoryStore; give an instance"),
     ],
 )

@@ -53,6 +53,7 @@ def test_threads_share_a_router() -> None:
     assert 2 * TOTAL == router.state.steps
     assert 0.75 == round(router.state.reward_mean, 9)
     assert TOTAL == len(port.asked)
+    router.close()
     kept = Router(arms=priced("a", "b"), policy=LearningAutomaton(floor=0.1), store=store)
     assert router.state == kept.state
 

@@ -1,0 +1,310 @@
+"""What came of decisions: booked, learnt from, and kept. One lock around all of it.
+
+    enter ──► settle ──► hear, hear, …          ledger: what was decided, done and said
+                │          │                    learner: what that taught
+                └──────────┴──► note            keeper: the journal that other workers read
+
+The lock is never held while a store, a model or a scorer is at work.
+"""
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal, TypeAlias, get_args
+
+from pickllm.errors import UnknownDecision
+from pickllm.events import Decided, Event, Judged, Renewed, Reset, Traced
+from pickllm.keeper import Keeper
+from pickllm.learner import Learner
+from pickllm.ledger import Ledger, Record, Relay
+from pickllm.lock import Lock
+from pickllm.protocols import Renewable
+from pickllm.types import Attempt, Decision, Experience, Feedback, Outcome
+
+__all__ = ["Books", "Verdict"]
+
+logger = logging.getLogger("pickllm")
+
+Verdict: TypeAlias = Literal["counted", "corrected", "noted", "waiting", "repeated", "no_answer"]
+"""What became of feedback: learnt; learnt in place of an earlier value; booked, but its source is
+none that the router learns from; kept until the answer is there; ignored, for this source has
+spoken; ignored, for no model gave an answer to judge. Of feedback for several decisions, the first
+of these that any of them had."""
+
+
+class Books:
+    """Ledger, lessons and journal of one router."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        learner: Learner,
+        keeper: Keeper,
+        learns_from: frozenset[str] | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.ledger = ledger
+        self.learner = learner
+        self.keeper = keeper
+        self.counts: Counter[str] = Counter()
+        self.lock = Lock()
+        self._learns_from = learns_from
+        self._clock = clock
+
+    def enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
+        """A decision is made."""
+        with self.lock:
+            if self.ledger.add(decision):
+                self._learn(partial(self.learner.seal, self.ledger))
+            for trace_id in trace_ids:
+                self.ledger.trace(trace_id, decision.id)
+            self.counts["decisions"] += 1
+
+    def settle(self, outcome: Outcome, at_fault: Sequence[Attempt]) -> None:
+        """A decision's outcome is there, and so is what was said of it before."""
+        with self.lock:
+            record = self.ledger.settle(outcome)
+            self._count(outcome)
+            for attempt in outcome.attempts:
+                self._learn(partial(self.learner.observe, record, attempt))
+            for attempt in at_fault:
+                self._learn(partial(self.learner.blame, record, attempt))
+            self.keeper.note(_decided(record, outcome, at_fault))
+            for feedback in record.source_to_feedback.values():
+                self._learn(partial(self._credit_late, record, feedback))
+
+    def hear(
+        self, any_id: str, score: float, source: str, *, correction: bool, at_once: bool
+    ) -> Verdict:
+        """Feedback for a decision, or for all inside a run.
+
+        ``at_once`` writes it to the store before it returns, which is when it counts exactly once
+        among all workers; otherwise it is written with the next `save`.
+        """
+        hear = partial(self._hear, score=score, source=source, correction=correction)
+        verdicts = [hear(record, at_once=at_once) for record in self.found(any_id)]
+        with self.lock:
+            self.counts.update(f"feedback_{verdict}" for verdict in verdicts)
+        return min(verdicts, key=get_args(Verdict).index)
+
+    def found(self, any_id: str) -> list[Record]:
+        """The decisions that an id is about, fetched from the store where they are not held here.
+
+        Raises:
+            UnknownDecision: Nobody knows one.
+        """
+        held = self._held(any_id)
+        if not held:
+            self._recall(any_id)
+            held = self._held(any_id)
+        if not held:
+            with self.lock:
+                self.counts["unknown_decisions"] += 1
+            raise UnknownDecision(
+                f"no decision {any_id!r} here: it was made by another router, before a reset, "
+                f"or before the last {self.ledger.max_decisions} decisions, which are what is held"
+            )
+        return held
+
+    def trace(self, trace_id: str, decision_id: str) -> None:
+        """Find a decision by the id of a run around it, too; nothing where it is not held here."""
+        with self.lock:
+            if decision_id in self.ledger:
+                self.ledger.trace(trace_id, decision_id)
+                self.keeper.note(Traced(trace_id=trace_id, decision_id=decision_id))
+
+    def relay(self, decision_id: str, relay: Relay) -> None:
+        """Let someone else hear what is said of a decision; nothing where it is not held here."""
+        with self.lock:
+            if decision_id in self.ledger:
+                self.ledger[decision_id].relays.append(relay)
+
+    def reset(self, fresh: object) -> None:
+        """Forget what was learnt, and what it was learnt from; so do all other workers."""
+        with self.lock:
+            self.ledger = Ledger(max_decisions=self.ledger.max_decisions)
+            self.learner.rebase(fresh, ())
+            self.keeper.note(Reset(id=str(uuid.uuid4())))
+
+    def renew(self, arm: str) -> None:
+        """The model behind an arm is not what it was; nothing where the policy cannot be told."""
+        policy = self.learner.policy
+        event = Renewed(arm=arm, time_s=self._clock())
+        if isinstance(policy, Renewable):
+            with self.lock:
+                state = policy.model_updated(self.learner.state, arm, event.time_s)
+                self.learner.rebase(state, ())
+                self.keeper.note(event)
+
+    def save(self, *, look: bool = False) -> None:
+        """Write what waits for the store, and take over what other workers have learnt.
+
+        With ``look`` it asks the store for their news however short ago it did.
+        """
+        if self.keeper.save(look=look):
+            self._take_over_common()
+
+    def close(self) -> None:
+        """Write everything, and a snapshot for the next to begin with."""
+        self.save(look=True)
+        self.keeper.finish()
+
+    def stats(self) -> dict[str, int]:
+        """What happened how often."""
+        with self.lock:
+            return {**self.counts, **self.keeper.stats()}
+
+    def _hear(
+        self, record: Record, *, score: float, source: str, correction: bool, at_once: bool
+    ) -> Verdict:
+        with self.lock:
+            before = record.source_to_feedback.get(source)
+            if before is not None and not correction:
+                return "repeated"
+            feedback = Feedback(
+                decision_id=record.decision.id,
+                value=score,
+                source=source,
+                time_s=self._clock(),
+                correction=correction,
+                version=before.version + 1 if before else 1,
+            )
+            lesson_before = record.source_to_lesson.get(source)
+            verdict = self._credit(record, feedback)
+            record.source_to_feedback[source] = feedback
+            relays = tuple(record.relays)
+            event = _judged(record, feedback, lesson_before)
+            if event is not None and not at_once:
+                self.keeper.note(event)
+        for relay in relays:
+            self._tell(partial(relay, score, source, correction))
+        if event is None or not at_once or self.keeper.claim(event):
+            return verdict
+        return self._heard_elsewhere(record, score, source, correction=correction)
+
+    def _credit(self, record: Record, feedback: Feedback) -> Verdict:
+        if record.outcome is None:
+            return "waiting"
+        if self._learns_from is not None and feedback.source not in self._learns_from:
+            return "noted"
+        if self.learner.credit(record, feedback) is None:
+            return "no_answer"
+        return "corrected" if feedback.version > 1 else "counted"
+
+    def _credit_late(self, record: Record, feedback: Feedback) -> None:
+        """Feedback that came before the answer had ended."""
+        verdict = self._credit(record, feedback)
+        self.counts[f"feedback_{verdict}"] += 1
+        event = _judged(record, feedback, None)
+        if event is not None:
+            self.keeper.note(event)
+
+    def _heard_elsewhere(
+        self, record: Record, score: float, source: str, *, correction: bool
+    ) -> Verdict:
+        """Another worker has booked this version: take theirs, and correct that where asked to."""
+        with self.lock:
+            del record.source_to_feedback[source]
+            record.source_to_lesson.pop(source, None)
+        self._take_over(self.keeper.recall(record.decision.id))
+        self.keeper.save(look=True)
+        self._take_over_common()
+        if correction and source in record.source_to_feedback:
+            return self._hear(record, score=score, source=source, correction=True, at_once=True)
+        return "repeated"
+
+    def _held(self, any_id: str) -> list[Record]:
+        with self.lock:
+            return [self.ledger[decision_id] for decision_id in self.ledger.found(any_id)]
+
+    def _recall(self, any_id: str) -> None:
+        """Fetch the decisions of other workers, and of this one before it was started anew."""
+        events = self.keeper.recall(any_id)
+        begun = {e.begun_by for e in events if isinstance(e, Decided) and e.begun_by}
+        for decision_id in begun:
+            events = [*self.keeper.recall(decision_id), *events]
+        decided = [event for event in events if isinstance(event, Decided)]
+        for made in decided:
+            with self.lock:
+                if made.decision.id not in self.ledger:
+                    self.ledger.recall(made)
+            self._take_over(self.keeper.recall(made.decision.id))
+        with self.lock:
+            for traced in events:
+                if isinstance(traced, Traced) and traced.decision_id in self.ledger:
+                    self.ledger.trace(traced.trace_id, traced.decision_id)
+        if decided:  # what was said of them is in the common state, and may be corrected
+            self.save(look=True)
+
+    def _take_over_common(self) -> None:
+        state, news = self.keeper.common()  # may wait for a store: not under our lock
+        with self.lock:
+            self.learner.rebase(state, self.keeper.ours())
+            self._take_over(news)
+
+    def _take_over(self, events: Sequence[Event]) -> None:
+        """What the journal says was said of decisions that are held here."""
+        with self.lock:
+            for event in events:
+                if not isinstance(event, Judged) or event.experience.decision.id not in self.ledger:
+                    continue
+                record = self.ledger[event.experience.decision.id]
+                record.source_to_feedback[event.source] = Feedback(
+                    decision_id=record.decision.id,
+                    value=event.experience.score,
+                    source=event.source,
+                    time_s=event.time_s,
+                    correction=event.version > 1,
+                    version=event.version,
+                )
+                record.source_to_lesson[event.source] = event.experience
+
+    def _tell(self, relay: Callable[[], object]) -> None:
+        try:
+            relay()
+        except Exception as error:  # it is told as a favour
+            with self.lock:
+                self.counts["relay_failures"] += 1
+            logger.warning("feedback was not passed on: %s", type(error).__name__)
+
+    def _learn(self, lesson: Callable[[], object]) -> None:
+        """Learn; a reward or a policy that fails must not take the answer with it."""
+        try:
+            lesson()
+        except Exception as error:
+            self.counts["learning_failures"] += 1
+            logger.warning("the reward or the policy failed: %s", type(error).__name__)
+
+    def _count(self, outcome: Outcome) -> None:
+        self.counts[f"outcome_{outcome.status}"] += 1
+        self.counts["fallbacks"] += max(len(outcome.attempts) - 1, 0)
+        self.counts["arm_failures"] += sum(a.status == "error" for a in outcome.attempts)
+
+
+def _decided(record: Record, outcome: Outcome, at_fault: Sequence[Attempt]) -> Decided:
+    return Decided(
+        decision=record.decision,
+        outcome=outcome,
+        at_fault=tuple(attempt.arm for attempt in at_fault),
+        begun_by=record.begun_by,
+        trace_ids=tuple(record.trace_ids),
+    )
+
+
+def _judged(record: Record, feedback: Feedback, before: Experience | None) -> Judged | None:
+    """The event that tells others; None where nothing was learnt."""
+    experience = record.source_to_lesson.get(feedback.source)
+    if experience is None or experience is before:
+        return None
+    slim = replace(experience.decision, values=(), forecasts=(), shadow=(), ineligible={})
+    return Judged(
+        experience=replace(experience, decision=slim),
+        source=feedback.source,
+        version=feedback.version,
+        instead_of=None if before is None else replace(before, decision=slim),
+        time_s=feedback.time_s,
+    )

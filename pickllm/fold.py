@@ -1,0 +1,123 @@
+"""The state that a journal comes to: its events, learnt one after another in the journal's order.
+
+All workers read the same events in the same order, so all arrive at the same state, and one that
+begins with a snapshot arrives at it too. A snapshot stands at a position; for policies that cannot
+unlearn it lags behind by the lessons that may still be corrected.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pickllm.errors import StateConflict
+from pickllm.events import Decided, Event, Judged, Renewed, Reset, decode
+from pickllm.learner import blamed
+from pickllm.lessons import Lesson, Lessons, Teaching
+from pickllm.protocols import Noted, Observer, Policy, Renewable
+from pickllm.types import Attempt, Observation
+
+__all__ = ["Fold", "Snapshot", "lessons_of"]
+
+S = TypeVar("S")
+
+_CORRECTABLE = 2_000
+"""How many of the newest lessons a policy that cannot unlearn keeps for corrections."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot(Generic[S]):
+    """What was learnt from all events up to a position."""
+
+    state: S
+    position: int = 0
+
+
+class Fold:
+    """Reads a journal. Not locked: its keeper is."""
+
+    def __init__(self, policy: Policy[Any], snapshot: Snapshot[Any], *, fresh: object) -> None:
+        self.position = snapshot.position
+        self.counts: Counter[str] = Counter()
+        self._policy: Any = policy
+        self._fresh = fresh
+        self._lessons = Lessons(policy, snapshot.state)
+        self._lesson_to_position: dict[Lesson, int] = {}
+        self._sealed = snapshot.position
+
+    @property
+    def state(self) -> object:
+        """What all events read so far have taught."""
+        return self._lessons.state
+
+    def snapshot(self) -> Snapshot[Any]:
+        """From where another reader may go on."""
+        position = self._sealed if self._lesson_to_position else self.position
+        return Snapshot(state=self._lessons.base, position=position)
+
+    def read(self, noted: Noted) -> Event | None:
+        """Learn from the next event, and return it; None for one that cannot be read."""
+        self.position = noted.position
+        try:
+            event = decode(noted.value)
+        except StateConflict:
+            self.counts["journal_unreadable"] += 1
+            return None
+        try:
+            self._learn(event)
+        except Exception:  # a policy that fails at an event would fail at it for ever
+            self.counts["learning_failures"] += 1
+        return event
+
+    def _learn(self, event: Event) -> None:
+        for lesson, taught, instead_of in lessons_of(event, self._policy):
+            known = self._lessons.teach(lesson, taught, instead_of=instead_of)
+            self._keep(lesson)
+            self.counts["late_corrections"] += not known
+        if isinstance(event, Reset):
+            self._start_from(self._fresh)
+        elif isinstance(event, Renewed) and isinstance(self._policy, Renewable):
+            self._start_from(self._policy.model_updated(self.state, event.arm, event.time_s))
+
+    def _start_from(self, state: object) -> None:
+        """Nothing before this can be corrected any more."""
+        self._lessons.rebase(state, ())
+        self._lesson_to_position.clear()
+        self._sealed = self.position
+
+    def _keep(self, lesson: Lesson) -> None:
+        if not self._lessons:
+            return
+        self._lesson_to_position.setdefault(lesson, self.position)
+        while len(self._lessons) > _CORRECTABLE:
+            self._seal_oldest_event()
+
+    def _seal_oldest_event(self) -> None:
+        """All lessons of one event together, for a snapshot stands between events."""
+        position = self._sealed = next(iter(self._lesson_to_position.values()))
+        while self._lesson_to_position and position == next(
+            iter(self._lesson_to_position.values())
+        ):
+            del self._lesson_to_position[self._lessons.seal_oldest()]
+
+
+def lessons_of(event: Event, policy: Policy[Any]) -> list[Teaching]:
+    """What an event teaches a policy."""
+    if isinstance(event, Judged):
+        lesson = (event.experience.decision.id, event.source)
+        return [(lesson, event.experience, event.instead_of)]
+    if not isinstance(event, Decided):
+        return []
+    observed: list[Teaching] = [
+        ((event.decision.id, f"call of {attempt.arm}"), _seen(event, attempt), None)
+        for attempt in event.outcome.attempts
+        if isinstance(policy, Observer)
+    ]
+    return observed + [
+        ((event.decision.id, f"failure of {attempt.arm}"), blamed(event.decision, attempt), None)
+        for attempt in event.outcome.attempts
+        if attempt.arm in event.at_fault
+    ]
+
+
+def _seen(event: Decided, attempt: Attempt) -> Observation:
+    return Observation(decision=event.decision, attempt=attempt)
