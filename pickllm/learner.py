@@ -44,6 +44,14 @@ class Learner:
         # the router has looked whether its policy is an Observer
         self._teach(lesson, lambda state: self.policy.observe(state, seen))  # type: ignore[attr-defined]
 
+    def renew(self, arm: str, time_s: float) -> None:
+        """The model behind an arm has changed: a policy that listens is told."""
+        # the router has looked whether its policy is Renewable
+        self._teach(
+            (f"update of {arm} at {time_s}", ""),
+            lambda state: self.policy.model_updated(state, arm, time_s),  # type: ignore[attr-defined]
+        )
+
     def blame(self, record: Record, attempt: Attempt) -> None:
         """An arm failed where another could answer: it earns nothing."""
         spent = attempt.cost_usd, attempt.latency_s

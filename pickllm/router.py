@@ -23,6 +23,7 @@ import numpy as np
 from pickllm.convergence import Convergence, convergence
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
+from pickllm.features import featurizer_name
 from pickllm.flow import answer
 from pickllm.health import Breaker, Health
 from pickllm.keeper import Keeper
@@ -31,17 +32,19 @@ from pickllm.ledger import Ledger, Record
 from pickllm.lock import Lock
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
-from pickllm.protocols import Asking, Featurizer, Observer, Reward, state_name
+from pickllm.protocols import Asking, Featurizer, Observer, Renewable, Reward, state_name
 from pickllm.rewards import checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
 from pickllm.settings import (
     DEFAULT_BREAKER,
+    DEFAULT_POLICY,
     Fallback,
     WeightsLike,
     anchors_of,
     check_prices,
     fallback_of,
+    featurizer_for,
     policy_for,
     pool_of,
     reward_of,
@@ -84,7 +87,7 @@ class Router:
         self,
         *,
         arms: Pool | Mapping[str, Arm] | Iterable[Arm],
-        policy: PolicyLike = "epsilon_greedy",
+        policy: PolicyLike = DEFAULT_POLICY,
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
@@ -102,10 +105,13 @@ class Router:
         Args:
             arms: The pool, as a list, by name, or made already.
             policy: A policy, its name in `pickllm.policies.POLICIES`, or a function that chooses.
+                The default learns quality by prompt, and weighs it against cost and latency anew
+                for each request.
             weights: What quality, cost and latency matter, for the default reward.
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes; without one, rewards come by `feedback`.
-            featurizer: Makes a vector of each prompt, for a policy that looks at it.
+            featurizer: Makes a vector of each prompt, for a policy that looks at it; such a policy
+                gets hashed words and the surface of the prompt where none is given.
             fallback: Who takes over from an arm that fails.
             breaker: When an arm that keeps failing is given a rest; None never.
             store: Where the learnt state is kept; without one it lives as long as the router.
@@ -115,10 +121,11 @@ class Router:
             clock: Seconds since the epoch.
         """
         self.pool = pool_of(arms)
-        self.policy = policy_for(policy, self.pool)
         self.reward = reward_of(weights, reward)
+        self.policy = policy_for(policy, self.pool, self.reward)
         self.scorer = None if scorer is None else scorer_of(scorer)
-        self.featurizer = featurizer
+        self.featurizer = featurizer_for(self.policy, featurizer)
+        self._instant = bool(getattr(self.featurizer, "instant", False))
         self.fallback = fallback_of(fallback, self.pool)
         self.seed = fresh_seed() if seed is None else seed
         self.ledger = Ledger(max_decisions=max_decisions)
@@ -133,7 +140,7 @@ class Router:
         self._health = Health(breaker)
         self._lock = Lock()
         kept_in = None if store is None else store_of(store)
-        self._keeper = Keeper(kept_in, namespace=namespace, policy=state_name(self.policy))
+        self._keeper = Keeper(kept_in, namespace=namespace, policy=self._state_name())
         self._learner = self._learner_from(self._keeper.load(like=self._fresh_state()))
         check_prices(self.pool, self.reward)
 
@@ -145,25 +152,24 @@ class Router:
 
     def featurize(self, request: Request) -> Asking[Vector | None]:
         """The prompt as a vector; zeros where the featurizer fails, which is counted and logged."""
-        if self.featurizer is None:
-            return None
+        if self.featurizer is None or self._instant:
+            return None  # `decide` looks for itself: a thread would take longer
         try:
             features: Vector = yield Work(run=partial(self.featurizer.features, request.text))
         except Exception as error:  # an answer without a look at the prompt is still an answer
-            self._count("featurizer_failures")
-            logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
-            return np.zeros(self.featurizer.dim, dtype=np.float32)
+            return self._blind(error)
         return features
 
     def decide(self, request: Request, features: Vector | None = None) -> Decision:
         """Choose an arm and enter the decision in the ledger, without calling anything.
 
-        ``features``, ``[dim]``, are for a policy that looks at the prompt.
+        ``features``, ``[dim]``, are for a policy that looks at the prompt; without them the prompt
+        is looked at here.
         """
         now_s = self._clock()
         arms, ineligible, rng = self._prepared(request, now_s)
         held = request.hold if request.hold and request.hold.arm in arms else None
-        seen = NO_FEATURES if features is None else features
+        seen = self._seen(request) if features is None else features
         situation = Situation(
             arms=arms,
             request=request,
@@ -274,6 +280,20 @@ class Router:
         self._keep()
         return verdict
 
+    def model_updated(self, arm: str) -> None:
+        """Say that the model behind an arm is not what it was: little of what was learnt is kept.
+
+        Raises:
+            ConfigError: No such arm, or a policy that cannot be told.
+        """
+        if arm not in self.pool.names:
+            raise ConfigError(f"no arm is called {arm!r}; there are {list(self.pool.names)}")
+        if not isinstance(self.policy, Renewable):
+            raise ConfigError(f"{self.policy.name} cannot be told that a model has changed")
+        with self._lock:
+            self._learner.renew(arm, self._clock())
+        self._keep()
+
     def trace(self, trace_id: str, decision_id: str) -> None:
         """Find a decision by the id of a run around it, too; nothing where it is not held here."""
         with self._lock:
@@ -337,6 +357,26 @@ class Router:
             return bool(self.ledger.found(decision_id))
 
     # Inside
+
+    def _seen(self, request: Request) -> Vector:
+        """The prompt as a vector, made here and now; zeros where that fails."""
+        if self.featurizer is None:
+            return NO_FEATURES
+        try:
+            return self.featurizer.features(request.text)
+        except Exception as error:  # an answer without a look at the prompt is still an answer
+            return self._blind(error)
+
+    def _blind(self, error: Exception) -> Vector:
+        self._count("featurizer_failures")
+        logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
+        return np.zeros(self.featurizer.dim if self.featurizer else 0, dtype=np.float32)
+
+    def _state_name(self) -> str:
+        """What learnt state hangs on: the policy, and the features that it has learnt from."""
+        if self.featurizer is None or not getattr(self.policy, "looks_at_prompt", True):
+            return state_name(self.policy)
+        return f"{state_name(self.policy)} on {featurizer_name(self.featurizer)}"
 
     def _choose(self, situation: Situation, rng: Rng) -> Choice:
         choice = self.policy.decide(self._learner.state, situation, rng)
