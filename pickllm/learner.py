@@ -7,10 +7,10 @@ again from the state before the first of them, with the new value in the old one
 """
 
 from collections.abc import Callable, Container, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from pickllm.ledger import Record
-from pickllm.protocols import Policy, Reward
+from pickllm.protocols import Observer, Policy, Renewable, Reward
 from pickllm.rewards import checked_score
 from pickllm.types import Attempt, Experience, Feedback, Observation
 
@@ -40,17 +40,15 @@ class Learner:
     def observe(self, record: Record, attempt: Attempt) -> None:
         """An attempt has ended: a policy that books what calls take is told."""
         seen = Observation(decision=record.decision, attempt=attempt)
+        policy = cast("Observer[Any]", self.policy)  # its router has looked
         lesson = record.decision.id, f"call of {attempt.arm}"
-        # the router has looked whether its policy is an Observer
-        self._teach(lesson, lambda state: self.policy.observe(state, seen))  # type: ignore[attr-defined]
+        self._teach(lesson, lambda state: policy.observe(state, seen))
 
     def renew(self, arm: str, time_s: float) -> None:
         """The model behind an arm has changed: a policy that listens is told."""
-        # the router has looked whether its policy is Renewable
-        self._teach(
-            (f"update of {arm} at {time_s}", ""),
-            lambda state: self.policy.model_updated(state, arm, time_s),  # type: ignore[attr-defined]
-        )
+        policy = cast("Renewable[Any]", self.policy)  # its router has looked
+        lesson = f"update of {arm} at {time_s}", ""
+        self._teach(lesson, lambda state: policy.model_updated(state, arm, time_s))
 
     def blame(self, record: Record, attempt: Attempt) -> None:
         """An arm failed where another could answer: it earns nothing."""

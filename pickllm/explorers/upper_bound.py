@@ -1,7 +1,7 @@
 r"""Upper confidence bounds: the arm that could be the best, as far as anyone knows.
 
     bound_a = mean_a + width * spread_a                                      LinUCB
-    bound_a = mean_a + width * spread_a * sqrt(2 ln(1 + steps))              UCB1, with ``growing``
+    bound_a = mean_a + width * spread_a * sqrt(2 ln steps)                   UCB1, with ``growing``
 
 Published bounds choose without a draw; a share of ``epsilon`` for any arm gives every arm a
 propensity above zero, without which logged traffic says nothing about other policies.
@@ -51,7 +51,7 @@ class UpperBound:
 
     def probabilities(self, estimate: Estimate, steps: int, rng: Rng) -> tuple[float, ...]:
         """``epsilon / arms`` for every arm; the rest is shared by the highest bounds."""
-        width = self.width * (math.sqrt(2.0 * math.log1p(steps)) if self.growing else 1.0)
+        width = self.width * (math.sqrt(2.0 * math.log(max(steps, 1))) if self.growing else 1.0)
         bounds = [
             None if mean is None else mean + width * spread
             for mean, spread in zip(estimate.means, estimate.spreads, strict=True)
