@@ -50,8 +50,8 @@ class Solved:
     arms: tuple[str, ...]
     inverse: Array
     """``[arms, dim, dim]``, :math:`A^{-1}`."""
-    rewarded: Array
-    """``[arms, dim]``, the sum of w r x, without the prior."""
+    weights: Array
+    """``[arms, dim]``, :math:`A^{-1} sum w r x`: what the rewards say, without the prior."""
     count: tuple[float, ...]
     """``[arms]``, weighted rewards, without the prior."""
 
@@ -64,24 +64,25 @@ class Solved:
             reference_s=self.reference_s,
             arms=arms,
             inverse=self.inverse[rows],
-            rewarded=self.rewarded[rows],
+            weights=self.weights[rows],
             count=tuple(self.count[row] for row in rows),
         )
 
     def taught(self, arm: str, x: Array, target: float, weight: float) -> "Solved":
         """After one reward more (or less, with a negative weight): Sherman and Morrison."""
         row = self.arms.index(arm)
-        inverse, rewarded = self.inverse.copy(), self.rewarded.copy()
-        moved = inverse[row] @ x
-        scale = weight / (1.0 + weight * float(moved @ x))
-        inverse[row] -= moved[:, None] * (moved * scale)
-        rewarded[row] += x * (weight * target)
+        inverse, weights = self.inverse.copy(), self.weights.copy()
+        own, own_weights = inverse[row], weights[row]
+        moved = own.dot(x)
+        gain = moved * (weight / (1.0 + weight * float(moved.dot(x))))
+        own -= moved[:, None] * gain
+        own_weights += gain * (target - float(own_weights.dot(x)))
         count = self.count
         return Solved(
             reference_s=self.reference_s,
             arms=self.arms,
             inverse=inverse,
-            rewarded=rewarded,
+            weights=weights,
             count=(*count[:row], count[row] + weight, *count[row + 1 :]),
         )
 
@@ -183,13 +184,14 @@ class Ridge:
 
     def predict(self, solved: Solved, x: Array, prior: float | Array) -> tuple[Array, Array]:
         """Means and spreads, both ``[arms]``, where ``prior`` may differ by arm."""
-        arms, dim = solved.rewarded.shape
-        moved = (solved.inverse.reshape(arms * dim, dim) @ x).reshape(arms, dim)
-        means = np.einsum("ad,ad->a", moved, solved.rewarded)
+        arms, dim = solved.weights.shape
+        moved = solved.inverse.reshape(arms * dim, dim).dot(x).reshape(arms, dim)
+        means = solved.weights.dot(x)
         if self.intercept:
             means += moved[:, 0] * (self.prior_count * prior)
-        variances = np.maximum(moved @ x, 0.0)
-        return means, self.noise * np.sqrt(variances)
+        spreads = np.sqrt(np.abs(moved.dot(x)))  # never negative, but for rounding
+        spreads *= self.noise
+        return means, spreads
 
     def solved(self, state: RidgeState, arms: tuple[str, ...], now_s: float) -> Solved:
         """What follows from the sums for ``arms`` at ``now_s``."""
@@ -215,11 +217,12 @@ class Ridge:
             total = state.sums.total(arm, now_s, self.forgetting)
             if total is not None and total.shape == gram.shape[1:]:
                 gram[row] = total
+        inverse = np.asarray(np.linalg.inv(gram[:, :dim, :dim] + np.diag(precision)), np.float64)
         return Solved(
             reference_s=self.forgetting.reference(now_s),
             arms=arms,
-            inverse=np.asarray(np.linalg.inv(gram[:, :dim, :dim] + np.diag(precision)), np.float64),
-            rewarded=gram[:, :dim, dim].copy(),
+            inverse=inverse,
+            weights=np.einsum("ade,ae->ad", inverse, gram[:, :dim, dim]),
             count=tuple(gram[:, -1, -1].tolist()),
         )
 

@@ -47,7 +47,7 @@ def test_inverse_that_follows_each_reward_is_the_inverse() -> None:
     followed = estimator.solved(state, ("a",), 0.0)
     fresh = estimator.solved(taught(estimator, range(200)), ("a",), 0.0)
     np.testing.assert_allclose(followed.inverse, fresh.inverse, atol=1e-10)
-    np.testing.assert_allclose(followed.rewarded, fresh.rewarded, atol=1e-10)
+    np.testing.assert_allclose(followed.weights, fresh.weights, atol=1e-10)
 
 
 def test_what_is_worked_out_is_not_written_down() -> None:
