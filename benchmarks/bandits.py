@@ -1,4 +1,4 @@
-"""Policies over recorded answers of real models, beside rivals, single arms, mixtures and hindsight.
+"""Policies over recorded answers of real models, beside rivals, single arms and hindsight.
 
     python benchmarks/bandits.py DATA --part quality --table mmlu_pro --seeds 10
     python benchmarks/bandits.py DATA --part budgets --table mmlu_pro --seeds 10
@@ -40,12 +40,32 @@ from pickllm.features import default_features
 from pickllm.rng import Rng
 from pickllm.testing import experience, situation
 
-MMLU_PRO = """Phi-3-mini-4k-instruct Mistral-7B-Instruct-v0.2 c4ai-command-r-v01
-Mixtral-8x7B-Instruct-v0.1 mathstral-7B Meta-Llama-3_1-8B-Instruct jamba-1.5-large DeepSeek-V2-Chat
-Meta-Llama-3_1-70B-Instruct gemini-1.5-flash-002 gemini-1.5-pro-002 gpt-4o-2024-05-13""".split()
-ZEROEVAL = """Meta-Llama-3.1-8B-Instruct gemma-2-9b-it gpt-4o-mini-2024-07-18 gemini-1.5-flash
-claude-3-haiku-20240307 Meta-Llama-3.1-70B-Instruct deepseek-v2.5-0908 gemini-1.5-pro
-gpt-4o-2024-08-06 claude-3-5-sonnet-20240620""".split()
+MMLU_PRO = [
+    "Phi-3-mini-4k-instruct",
+    "Mistral-7B-Instruct-v0.2",
+    "c4ai-command-r-v01",
+    "Mixtral-8x7B-Instruct-v0.1",
+    "mathstral-7B",
+    "Meta-Llama-3_1-8B-Instruct",
+    "jamba-1.5-large",
+    "DeepSeek-V2-Chat",
+    "Meta-Llama-3_1-70B-Instruct",
+    "gemini-1.5-flash-002",
+    "gemini-1.5-pro-002",
+    "gpt-4o-2024-05-13",
+]
+ZEROEVAL = [
+    "Meta-Llama-3.1-8B-Instruct",
+    "gemma-2-9b-it",
+    "gpt-4o-mini-2024-07-18",
+    "gemini-1.5-flash",
+    "claude-3-haiku-20240307",
+    "Meta-Llama-3.1-70B-Instruct",
+    "deepseek-v2.5-0908",
+    "gemini-1.5-pro",
+    "gpt-4o-2024-08-06",
+    "claude-3-5-sonnet-20240620",
+]
 POOLS = {"mmlu_pro": MMLU_PRO, "zeroeval": ZEROEVAL}
 LEARN, MEASURE = 2_000, 1_200
 WEIGHTS = {
@@ -154,18 +174,18 @@ def pareto_bandit(**settings: float) -> Callable[[OutcomeTable, WeightedReward, 
     return choose
 
 
-def always_random(table: OutcomeTable, reward: WeightedReward, seed: int) -> Any:
+def always_random(table: OutcomeTable, _: WeightedReward, seed: int) -> Any:
     """Any arm."""
     return np.random.default_rng(seed).integers(len(table.arms), size=len(table))
 
 
-def best_arm(table: OutcomeTable, reward: WeightedReward, seed: int) -> Any:
+def best_arm(table: OutcomeTable, reward: WeightedReward, _: int) -> Any:
     """In hindsight, on the very prompts that are measured."""
     means = table.take(np.arange(LEARN, len(table))).rewards(reward).mean(axis=0)
     return np.full(len(table), int(means.argmax()))
 
 
-def oracle(table: OutcomeTable, reward: WeightedReward, seed: int) -> Any:
+def oracle(table: OutcomeTable, reward: WeightedReward, _: int) -> Any:
     """The best answer to each prompt."""
     return table.rewards(reward).argmax(axis=1)
 
@@ -196,6 +216,9 @@ def quality(data: Path, name: str, seeds: int) -> None:
         "epsilon_greedy": ours(epsilon_greedy),
         "ParetoBandit, alpha .01": pareto_bandit(alpha=0.01, forgetting_factor=0.997),
         "ParetoBandit, alpha .1, gamma 1": pareto_bandit(alpha=0.1, forgetting_factor=1.0),
+        "ParetoBandit, tuned as ours": pareto_bandit(
+            alpha=0.2, forgetting_factor=1.0, init_lambda=20.0
+        ),
         "random": always_random,
         "oracle": oracle,
     }
@@ -203,7 +226,9 @@ def quality(data: Path, name: str, seeds: int) -> None:
         reward = WeightedReward(weights=weights)
         tables = [session(train, dev, seed) for seed in range(seeds)]
         bests = [measured(table, best_arm(table, reward, 0), reward) for table in tables]
-        print(f"\n{name}, {label}: {seeds} sessions, best arm {np.mean([b.reward for b in bests]):.4f}")
+        print(
+            f"\n{name}, {label}: {seeds} sessions, best arm {np.mean([b.reward for b in bests]):.4f}"
+        )
         for way, choose in ways.items():
             runs = [
                 measured(table, choose(table, reward, seed), reward)
@@ -317,7 +342,9 @@ def speed() -> None:
                 spent = (time.perf_counter() - start) / rounds * 1e6
                 best[name][which] = min(best[name][which], spent)
     for name, (decide, learn) in best.items():
-        print(f"{name:24} decide {decide:6.1f}   learn {learn:6.1f}   both {decide + learn:6.1f} us")
+        print(
+            f"{name:24} decide {decide:6.1f}   learn {learn:6.1f}   both {decide + learn:6.1f} us"
+        )
     features, text = default_features(), "How many primes are there below 30, and why? " * 6
     router = Router(arms=cards)
     for name, function in (

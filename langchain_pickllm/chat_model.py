@@ -68,7 +68,8 @@ class RoutedChatModel(RoutedEntryPoints):
             model.feedback(message, 1.0)
             print(model.explain(message))
 
-    In a call, ``model="mini"`` pins an arm, and ``model=["mini", "max"]`` narrows the pool.
+    In a call, ``model="mini"`` pins an arm, ``model=["mini", "max"]`` narrows the pool, and
+    ``weights={"quality": 0.5, "cost": 0.5}`` says what matters for this one.
     """
 
     models: dict[str, Any] = Field(exclude=True, repr=False)

@@ -18,9 +18,12 @@ from langchain_pickllm.stickiness import hold_of
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
+from pickllm.settings import weights_of
 from pickllm.types import Request, Routed
 
 __all__ = ["Turn"]
+
+_FOR_THE_ROUTER = ("model", "weights")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +61,14 @@ class Turn:
             only=_only(kwargs.get("model"), router),
             hold=hold_of(messages, router.pool.names, sticky=sticky),
             trace_ids=_runs_around(config, run_id, str(decision_id)),
+            weights=weights_of(kwargs["weights"]) if kwargs.get("weights") else None,
         )
         return cls(
             router=router,
             configured=configured,
             messages=messages,
             config=config,
-            kwargs={key: value for key, value in kwargs.items() if key != "model"},
+            kwargs={key: value for key, value in kwargs.items() if key not in _FOR_THE_ROUTER},
             request=request,
             run_id=run_id,
         )
