@@ -226,9 +226,8 @@ def quality(data: Path, name: str, seeds: int) -> None:
         reward = WeightedReward(weights=weights)
         tables = [session(train, dev, seed) for seed in range(seeds)]
         bests = [measured(table, best_arm(table, reward, 0), reward) for table in tables]
-        print(
-            f"\n{name}, {label}: {seeds} sessions, best arm {np.mean([b.reward for b in bests]):.4f}"
-        )
+        level = np.mean([best.reward for best in bests])
+        print(f"\n{name}, {label}: {seeds} sessions, best arm {level:.4f}")
         for way, choose in ways.items():
             runs = [
                 measured(table, choose(table, reward, seed), reward)

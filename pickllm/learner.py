@@ -6,11 +6,11 @@ order of rewards. So the lessons of the decisions still held are kept, and a cor
 again from the state before the first of them, with the new value in the old one's place.
 """
 
-from collections.abc import Callable, Container, Mapping
-from typing import Any, TypeAlias, cast
+from collections.abc import Container, Mapping
+from typing import Any, TypeAlias
 
 from pickllm.ledger import Record
-from pickllm.protocols import Observer, Policy, Renewable, Reward
+from pickllm.protocols import Policy, Reward
 from pickllm.rewards import checked_score
 from pickllm.types import Attempt, Experience, Feedback, Observation
 
@@ -19,8 +19,8 @@ __all__ = ["Learner", "Lesson", "Taught"]
 Lesson: TypeAlias = tuple[str, str]
 """Decision id and source: what makes a lesson count once."""
 
-Taught: TypeAlias = Callable[[Any], Any]
-"""What a lesson does to a state."""
+Taught: TypeAlias = tuple[str, tuple[Any, ...]]
+"""What a lesson does to a state: a method of the policy, and its arguments behind the state."""
 
 
 class Learner:
@@ -40,15 +40,11 @@ class Learner:
     def observe(self, record: Record, attempt: Attempt) -> None:
         """An attempt has ended: a policy that books what calls take is told."""
         seen = Observation(decision=record.decision, attempt=attempt)
-        policy = cast("Observer[Any]", self.policy)  # its router has looked
-        lesson = record.decision.id, f"call of {attempt.arm}"
-        self._teach(lesson, lambda state: policy.observe(state, seen))
+        self._teach((record.decision.id, f"call of {attempt.arm}"), ("observe", (seen,)))
 
     def renew(self, arm: str, time_s: float) -> None:
         """The model behind an arm has changed: a policy that listens is told."""
-        policy = cast("Renewable[Any]", self.policy)  # its router has looked
-        lesson = f"update of {arm} at {time_s}", ""
-        self._teach(lesson, lambda state: policy.model_updated(state, arm, time_s))
+        self._teach((f"update of {arm} at {time_s}", ""), ("model_updated", (arm, time_s)))
 
     def blame(self, record: Record, attempt: Attempt) -> None:
         """An arm failed where another could answer: it earns nothing."""
@@ -81,10 +77,10 @@ class Learner:
             lesson = next(iter(self._lessons))
             if lesson[0] in held:
                 return
-            self._base = self._lessons.pop(lesson)(self._base)
+            self._base = self._after(self._base, self._lessons.pop(lesson))
 
     def _learn(self, lesson: Lesson, experience: Experience) -> None:
-        self._teach(lesson, lambda state: self.policy.learn(state, experience))
+        self._teach(lesson, ("learn", (experience,)))
 
     def _teach(self, lesson: Lesson, taught: Taught) -> None:
         """Nothing is changed where the policy fails: it would fail again at every fold."""
@@ -93,14 +89,18 @@ class Learner:
             self.state = self._fold(lessons)
             self._lessons = lessons
         else:
-            self.state = taught(self.state)
+            self.state = self._after(self.state, taught)
             self._lessons[lesson] = taught
 
     def _fold(self, lessons: Mapping[Lesson, Taught]) -> object:
         state = self._base
         for taught in lessons.values():
-            state = taught(state)
+            state = self._after(state, taught)
         return state
+
+    def _after(self, state: object, taught: Taught) -> object:
+        method, arguments = taught
+        return getattr(self.policy, method)(state, *arguments)
 
 
 def _experience(
