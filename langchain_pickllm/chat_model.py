@@ -43,7 +43,7 @@ from pickllm.policies import PolicyLike
 from pickllm.protocols import Featurizer, Reward
 from pickllm.router import Router
 from pickllm.scoring import ScorerLike
-from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
+from pickllm.settings import DEFAULT_BREAKER, DEFAULT_POLICY, Fallback, WeightsLike
 from pickllm.stores import StoreLike
 from pickllm.types import Arm
 
@@ -70,7 +70,8 @@ class RoutedChatModel(RoutedEntryPoints):
             model.feedback(message, 1.0)
             print(model.explain(message))
 
-    In a call, ``model="mini"`` pins an arm, and ``model=["mini", "max"]`` narrows the pool.
+    In a call, ``model="mini"`` pins an arm, ``model=["mini", "max"]`` narrows the pool, and
+    ``weights={"quality": 0.5, "cost": 0.5}`` says what matters for this one.
     """
 
     models: dict[str, Any] = Field(exclude=True, repr=False)
@@ -93,7 +94,7 @@ class RoutedChatModel(RoutedEntryPoints):
         self,
         *,
         models: Mapping[str, BaseChatModel | Runnable[Any, Any] | str],
-        policy: PolicyLike = "epsilon_greedy",
+        policy: PolicyLike = DEFAULT_POLICY,
         arms: Mapping[str, Arm] | None = None,
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
@@ -157,7 +158,7 @@ class RoutedChatModel(RoutedEntryPoints):
                 seed=seed,
                 max_decisions=max_decisions,
             )
-        elif policy != "epsilon_greedy" or any(
+        elif policy != DEFAULT_POLICY or any(
             setting is not None
             for setting in (arms, weights, reward, scorer, featurizer, store, seed)
         ):

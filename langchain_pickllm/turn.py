@@ -19,12 +19,15 @@ from langchain_pickllm.stickiness import hold_of
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
+from pickllm.settings import weights_of
 from pickllm.types import Request, Routed
 
 __all__ = ["SHAPE", "Turn"]
 
 SHAPE = "pickllm_shape"
 """The argument under which a call carries the shape that its answer shall have."""
+
+_FOR_THE_ROUTER = {"model", "weights", SHAPE}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +68,14 @@ class Turn:
             barred=shape.arm_to_reason if shape else {},
             hold=hold_of(messages, router.pool.names, sticky=sticky),
             trace_ids=_runs_around(config, run_id, str(decision_id)),
+            weights=weights_of(kwargs["weights"]) if kwargs.get("weights") else None,
         )
         return cls(
             router=router,
             configured=configured,
             messages=messages,
             config=config,
-            kwargs={key: kwargs[key] for key in set(kwargs) - {"model", SHAPE}},
+            kwargs={key: kwargs[key] for key in set(kwargs) - _FOR_THE_ROUTER},
             shape=shape,
             request=request,
             run_id=run_id,

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from pickllm.errors import UnknownDecision
 from pickllm.events import Decided, Event, Judged, Renewed, Reset, Traced
@@ -131,14 +131,13 @@ class Books:
             self.keeper.note(Reset(id=str(uuid.uuid4())))
 
     def renew(self, arm: str) -> None:
-        """The model behind an arm is not what it was; nothing where the policy cannot be told."""
-        policy = self.learner.policy
+        """The model behind an arm is not what it was; the policy can be told."""
+        policy = cast("Renewable[Any]", self.learner.policy)
         event = Renewed(arm=arm, time_s=self._clock())
-        if isinstance(policy, Renewable):
-            with self.lock:
-                state = policy.model_updated(self.learner.state, arm, event.time_s)
-                self.learner.rebase(state, ())
-                self.keeper.note(event)
+        with self.lock:
+            state = policy.model_updated(self.learner.state, arm, event.time_s)
+            self.learner.rebase(state, ())
+            self.keeper.note(event)
 
     def save(self, *, look: bool = False) -> None:
         """Write what waits for the store, and take over what other workers have learnt.
@@ -300,7 +299,7 @@ def _judged(record: Record, feedback: Feedback, before: Experience | None) -> Ju
     experience = record.source_to_lesson.get(feedback.source)
     if experience is None or experience is before:
         return None
-    slim = replace(experience.decision, values=(), forecasts=(), shadow=(), ineligible={})
+    slim = replace(experience.decision, values=(), shadow=(), ineligible={})
     return Judged(
         experience=replace(experience, decision=slim),
         source=feedback.source,

@@ -20,7 +20,7 @@ from pickllm.events import Event, Traced, decode, encode
 from pickllm.fold import Fold, Snapshot, lessons_of
 from pickllm.lessons import Teaching
 from pickllm.lock import Lock
-from pickllm.protocols import KeepsJournal, Note, Policy, state_name
+from pickllm.protocols import KeepsJournal, Note, Policy
 from pickllm.stores.codec import decode as decode_state
 from pickllm.stores.codec import encode as encode_state
 
@@ -53,14 +53,16 @@ class Keeper:
         *,
         namespace: str,
         policy: Policy[Any],
+        state_name: str,
         fresh: object,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = f"pickllm/{namespace}"
-        digest = blake2b(state_name(policy).encode(), digest_size=8).hexdigest()
+        digest = blake2b(state_name.encode(), digest_size=8).hexdigest()
         self.key = f"pickllm/{namespace}/state/{digest}"
         self._store = store
         self._policy = policy
+        self._state_name = state_name
         self._fresh = fresh
         self._clock = clock
         self._fold = Fold(policy, Snapshot(state=fresh), fresh=fresh)
@@ -97,7 +99,7 @@ class Keeper:
             entry = self._store.get(self.key)
             if entry is not None:
                 like = Snapshot(state=self._fresh)
-                found = decode_state(entry.value, like=like, policy=state_name(self._policy))
+                found = decode_state(entry.value, like=like, policy=self._state_name)
                 self._fold = Fold(self._policy, found, fresh=self._fresh)
                 self._version = entry.version
                 self._snapshot_position = found.position
@@ -227,7 +229,7 @@ class Keeper:
         snapshot = self._fold.snapshot()
         if snapshot.position - self._snapshot_position < at_least:
             return
-        data = encode_state(snapshot, policy=state_name(self._policy))
+        data = encode_state(snapshot, policy=self._state_name)
         try:
             self._version = store.put(self.key, data, expect=self._version)
         except StateConflict:  # another worker has written one: as good

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from pickllm.types import Arm, Usage
 
-__all__ = ["cost_usd", "has_price"]
+__all__ = ["cost_usd", "has_price", "usd_per_token"]
 
 _ONE_TOKEN = Usage(tokens_in=1, tokens_out=1)
 
@@ -29,6 +29,26 @@ def cost_usd(arm: Arm, usage: Usage | None, latency_s: float) -> float | None:
 def has_price(arm: Arm) -> bool:
     """Whether a call of this arm that reports its tokens gets a price."""
     return cost_usd(arm, _ONE_TOKEN, 1.0) is not None
+
+
+def usd_per_token(arm: Arm) -> tuple[float, float] | None:
+    """Price of a token in and of one out; None where unknown, or paid by the hour."""
+    if arm.usd_per_mtok_in is not None and arm.usd_per_mtok_out is not None:
+        return arm.usd_per_mtok_in / 1e6, arm.usd_per_mtok_out / 1e6
+    if arm.usd_per_hour is not None or arm.model is None:
+        return None
+    return _table_usd_per_token(arm.model, arm.provider)
+
+
+@lru_cache(maxsize=4096)
+def _table_usd_per_token(model: str, provider: str | None) -> tuple[float, float] | None:
+    """As a long call has it, so that a price is not rounded away."""
+    if not _in_table(model, provider):
+        return None
+    tokens = 1_000
+    usd_in = _table_usd(model, provider, Usage(tokens_in=tokens, tokens_out=0))
+    usd_out = _table_usd(model, provider, Usage(tokens_in=0, tokens_out=tokens))
+    return usd_in / tokens, usd_out / tokens
 
 
 def _from_table(arm: Arm, usage: Usage) -> float | None:

@@ -5,8 +5,8 @@ Estimator   what each arm is worth                       estimators/
 Observer    a policy that books what calls took          policies/contextual.py
 Additive    learning that can be undone and merged       estimators/
 Renewable   a policy that can be told of a changed arm   policies/contextual.py
-Explorer    how to choose among estimates                policies/explorers.py
-Featurizer  a prompt as a vector                         langchain_pickllm.embeddings
+Explorer    how to choose among estimates                explorers/
+Featurizer  a prompt as a vector                         features/, langchain_pickllm.embeddings
 Scorer      how good an answer is                        scoring/
 Reward      score, cost and latency in one number        rewards.py
 Store       bytes under keys, with versions              stores/
@@ -161,7 +161,11 @@ class Explorer(Protocol):
 
 
 class Featurizer(Protocol):
-    """A prompt as a vector, for policies that look at it. It may take its time, and may block."""
+    """A prompt as a vector, for policies that look at it. It may take its time, and may block.
+
+    One that takes less time than handing it to a thread would says so in a property ``instant``;
+    a property ``name`` tells kept state of other features apart.
+    """
 
     @property
     def dim(self) -> int:

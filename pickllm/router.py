@@ -22,6 +22,7 @@ from pickllm.books import Books, Verdict
 from pickllm.convergence import Convergence, convergence
 from pickllm.errors import ConfigError, UnknownDecision
 from pickllm.explanation import Explanation
+from pickllm.features import featurizer_name
 from pickllm.flow import answer
 from pickllm.health import AT_REST, Breaker, Health
 from pickllm.keeper import Keeper
@@ -30,17 +31,19 @@ from pickllm.ledger import Ledger, Relay
 from pickllm.lock import Lock
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
-from pickllm.protocols import Asking, Featurizer, Reward
+from pickllm.protocols import Asking, Featurizer, Renewable, Reward, state_name
 from pickllm.rewards import checked_score
 from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
 from pickllm.settings import (
     DEFAULT_BREAKER,
+    DEFAULT_POLICY,
     Fallback,
     WeightsLike,
     anchors_of,
     check_prices,
     fallback_of,
+    featurizer_for,
     policy_for,
     pool_of,
     reward_of,
@@ -79,7 +82,7 @@ class Router:
         self,
         *,
         arms: Pool | Mapping[str, Arm] | Iterable[Arm],
-        policy: PolicyLike = "epsilon_greedy",
+        policy: PolicyLike = DEFAULT_POLICY,
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
@@ -98,12 +101,15 @@ class Router:
         Args:
             arms: The pool, as a list, by name, or made already.
             policy: A policy, its name in `pickllm.policies.POLICIES`, or a function that chooses.
+                The default learns quality by prompt, and weighs it against cost and latency anew
+                for each request.
             weights: What quality, cost and latency matter, for the default reward.
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes; without one, rewards come by `feedback`.
             learns_from: Sources of feedback that teach, such as "user"; others are booked and
                 shown by `explain`, no more. None is all of them.
-            featurizer: Makes a vector of each prompt, for a policy that looks at it.
+            featurizer: Makes a vector of each prompt, for a policy that looks at it; such a policy
+                gets hashed words and the surface of the prompt where none is given.
             fallback: Who takes over from an arm that fails.
             breaker: When an arm that keeps failing is given a rest; None never.
             store: Where decisions, feedback and learnt state are kept; without one they live as
@@ -114,10 +120,11 @@ class Router:
             clock: Seconds since the epoch.
         """
         self.pool = pool_of(arms)
-        self.policy = policy_for(policy, self.pool)
         self.reward = reward_of(weights, reward)
+        self.policy = policy_for(policy, self.pool, self.reward)
         self.scorer = None if scorer is None else scorer_of(scorer)
-        self.featurizer = featurizer
+        self.featurizer = featurizer_for(self.policy, featurizer)
+        self._instant = bool(getattr(self.featurizer, "instant", False))
         self.fallback = fallback_of(fallback, self.pool)
         self.seed = fresh_seed() if seed is None else seed
         self._clock = clock
@@ -132,6 +139,7 @@ class Router:
             None if store is None else store_of(store),
             namespace=namespace,
             policy=self.policy,
+            state_name=self._state_name(),
             fresh=self._fresh_state(),
         )
         self._books = Books(
@@ -158,25 +166,24 @@ class Router:
         """The prompt as a vector; zeros where the featurizer fails, which is counted and logged."""
         if self._books.keeper.stale:
             yield Work(run=self._books.save)
-        if self.featurizer is None:
-            return None
+        if self.featurizer is None or self._instant:
+            return None  # `decide` looks for itself: a thread would take longer
         try:
             features: Vector = yield Work(run=partial(self.featurizer.features, request.text))
         except Exception as error:  # an answer without a look at the prompt is still an answer
-            self._count("featurizer_failures")
-            logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
-            return np.zeros(self.featurizer.dim, dtype=np.float32)
+            return self._blind(error)
         return features
 
     def decide(self, request: Request, features: Vector | None = None) -> Decision:
         """Choose an arm and enter the decision in the ledger, without calling anything.
 
-        ``features``, ``[dim]``, are for a policy that looks at the prompt.
+        ``features``, ``[dim]``, are for a policy that looks at the prompt; without them the prompt
+        is looked at here.
         """
         now_s = self._clock()
         arms, ineligible, rng = self._prepared(request, now_s)
         held = request.hold if request.hold and request.hold.arm in arms else None
-        seen = NO_FEATURES if features is None else features
+        seen = self._seen(request) if features is None else features
         situation = Situation(
             arms=arms,
             request=request,
@@ -300,6 +307,19 @@ class Router:
         """The same for async code: awaited, it is written, and stops no loop meanwhile."""
         return asyncio.to_thread(self.feedback, any_id, value, source, correction=correction)
 
+    def model_updated(self, arm: str) -> None:
+        """Say that the model behind an arm is not what it was: little of what was learnt is kept.
+
+        Raises:
+            ConfigError: No such arm, or a policy that cannot be told.
+        """
+        if arm not in self.pool.names:
+            raise ConfigError(f"no arm is called {arm!r}; there are {list(self.pool.names)}")
+        if not isinstance(self.policy, Renewable):
+            raise ConfigError(f"{self.policy.name} cannot be told that a model has changed")
+        self._books.renew(arm)
+        self._keep()
+
     def trace(self, trace_id: str, decision_id: str) -> None:
         """Find a decision by the id of a run around it, too; nothing where it is not held here."""
         self._books.trace(trace_id, decision_id)
@@ -381,6 +401,26 @@ class Router:
         return bool(self.decisions(any_id))
 
     # Inside
+
+    def _seen(self, request: Request) -> Vector:
+        """The prompt as a vector, made here and now; zeros where that fails."""
+        if self.featurizer is None:
+            return NO_FEATURES
+        try:
+            return self.featurizer.features(request.text)
+        except Exception as error:  # an answer without a look at the prompt is still an answer
+            return self._blind(error)
+
+    def _blind(self, error: Exception) -> Vector:
+        self._count("featurizer_failures")
+        logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
+        return np.zeros(self.featurizer.dim if self.featurizer else 0, dtype=np.float32)
+
+    def _state_name(self) -> str:
+        """What learnt state hangs on: the policy, and the features that it has learnt from."""
+        if self.featurizer is None or not getattr(self.policy, "looks_at_prompt", True):
+            return state_name(self.policy)
+        return f"{state_name(self.policy)} on {featurizer_name(self.featurizer)}"
 
     def _choose(self, situation: Situation, rng: Rng) -> Choice:
         choice = self.policy.decide(self.state, situation, rng)

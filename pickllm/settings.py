@@ -2,23 +2,27 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from pickllm.errors import ConfigError
+from pickllm.features import default_features
 from pickllm.health import Breaker
-from pickllm.policies import Fixed, LearningAutomaton, PolicyLike, policy_of
+from pickllm.policies import Contextual, Fixed, LearningAutomaton, PolicyLike, policy_of
 from pickllm.pool import Pool
-from pickllm.protocols import Policy, Reward
+from pickllm.protocols import Featurizer, Policy, Reward
 from pickllm.rewards import WeightedReward
 from pickllm.types import Anchors, Arm, Weights
 
 __all__ = [
     "DEFAULT_BREAKER",
+    "DEFAULT_POLICY",
     "Fallback",
     "WeightsLike",
     "anchors_of",
     "check_prices",
     "fallback_of",
+    "featurizer_for",
     "policy_for",
     "pool_of",
     "reward_of",
@@ -30,6 +34,9 @@ logger = logging.getLogger("pickllm")
 
 DEFAULT_BREAKER = Breaker()
 """When an arm is given a rest unless the user says otherwise."""
+
+DEFAULT_POLICY = "contextual"
+"""How to choose unless the user says otherwise."""
 
 Fallback: TypeAlias = bool | Sequence[str]
 """True: the next best arm takes over from one that failed; False: none does; or names, in order."""
@@ -45,9 +52,15 @@ def pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:
     return Pool.of(arms) if isinstance(arms, Mapping) else Pool(arms)
 
 
-def policy_for(given: PolicyLike, pool: Pool) -> Policy[Any]:
-    """The policy, once it is known to be able to learn on this pool."""
+def policy_for(given: PolicyLike, pool: Pool, reward: Reward) -> Policy[Any]:
+    """The policy, once it is known to be able to learn on this pool.
+
+    The contextual one weighs quality, cost and latency itself, as `WeightedReward` does. Where the
+    user has another reward, it learns that instead.
+    """
     policy = policy_of(given)
+    if isinstance(policy, Contextual) and not isinstance(reward, WeightedReward):
+        policy = replace(policy, quality=replace(policy.quality, target="reward"))
     if isinstance(policy, Fixed) and policy.arm not in pool.names:
         raise ConfigError(f"{policy.name} names no arm of the pool {list(pool.names)}")
     if isinstance(policy, LearningAutomaton) and 1.0 <= policy.floor * len(pool) != policy.floor:
@@ -56,6 +69,13 @@ def policy_for(given: PolicyLike, pool: Pool) -> Policy[Any]:
             f"below {1.0 / len(pool):.3g}"
         )
     return policy
+
+
+def featurizer_for(policy: Policy[Any], given: Featurizer | None) -> Featurizer | None:
+    """The featurizer given, or the usual one for a policy of ours that looks at the prompt."""
+    if given is None and getattr(policy, "looks_at_prompt", False):
+        return default_features()
+    return given
 
 
 def reward_of(weights: WeightsLike | None, reward: Reward | None) -> Reward:

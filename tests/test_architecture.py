@@ -1,7 +1,7 @@
 """Who may import whom. A module imports from the layers below its own, never from beside or above.
 
-The one pair of siblings that know each other are `policies`, which are made of `estimators`; hence
-their two layers. What stands under ``TYPE_CHECKING`` is no import.
+The siblings that know each other are `policies`, which are made of `estimators` and `explorers`;
+hence their two layers. What stands under ``TYPE_CHECKING`` is no import.
 """
 
 import ast
@@ -19,7 +19,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "lock", "plain", "rng", "tool_calls"),
     ("types",),
     ("convergence", "events", "health", "local_answers", "prices", "protocols", "rewards"),
-    ("attempts", "estimators", "ledger", "lessons", "local", "pool", "scoring", "stores"),
+    (
+        "attempts",
+        "estimators",
+        "explorers",
+        "features",
+        "ledger",
+        "lessons",
+        "local",
+        "pool",
+        "scoring",
+        "stores",
+    ),
     ("policies",),
     ("learner", "settings"),
     ("drive", "explanation", "flow", "fold", "testing"),

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from pickllm.convergence import Convergence
 from pickllm.evaluation.table import Matrix, OutcomeTable, Summary
 from pickllm.policies import PolicyLike
-from pickllm.protocols import Reward
+from pickllm.protocols import Featurizer, Reward
 from pickllm.rewards import WeightedReward
 from pickllm.router import Router
-from pickllm.types import Arm, Attempt, Outcome, Request
+from pickllm.types import Arm, Attempt, Outcome, Request, Usage
 
 __all__ = ["Session", "replay"]
+
+_BEGINNING_S = 1e9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,16 +46,24 @@ def replay(
     seed: int = 0,
     name: str = "router",
     shuffle: bool = True,
+    featurizer: Featurizer | None = None,
+    interval_s: float = 1.0,
 ) -> Session:
-    """Run a policy over the prompts of a table, in an order that ``seed`` shuffles."""
+    """Run a policy over the prompts of a table, in an order that ``seed`` shuffles.
+
+    A request comes every ``interval_s`` of the router's time, for policies that forget by age.
+    Without ``featurizer``, the table's own features are handed over, or its prompts looked at.
+    """
     rule = reward or WeightedReward()
     order = np.random.default_rng(seed).permutation(len(table)) if shuffle else range(len(table))
     router = Router(
-        arms=[Arm(name=arm, usd_per_hour=0.0) for arm in table.arms],
+        arms=table.cards or [_without_a_price(arm) for arm in table.arms],
         policy=policy,
         reward=rule,
+        featurizer=featurizer,
         seed=seed,
-        max_decisions=len(table),
+        max_decisions=max(len(table), 1),
+        clock=lambda: _BEGINNING_S + interval_s * len(router.ledger),
     )
     rewards = table.rewards(rule)
     chosen = np.empty(len(table), dtype=np.intp)
@@ -72,7 +82,9 @@ def replay(
 
 
 def _step(router: Router, table: OutcomeTable, row: int) -> int:
-    decision = router.decide(Request(text=""))
+    text = table.prompts[row] if table.prompts else ""
+    features = None if table.features is None else table.features[row].astype(np.float32)
+    decision = router.decide(Request(text=text, tokens=_tokens(table, row)), features)
     arm = table.arms.index(decision.arm)
     cost = float(table.cost_usd[row, arm])
     attempt = Attempt(
@@ -80,7 +92,26 @@ def _step(router: Router, table: OutcomeTable, row: int) -> int:
         status="ok",
         latency_s=float(table.latency_s[row, arm]),
         cost_usd=None if np.isnan(cost) else cost,
+        usage=_usage(table, row, arm),
     )
     router.settle(Outcome(decision_id=decision.id, attempts=(attempt,)))
     router.feedback(decision.id, float(table.score[row, arm]), source="table")
     return arm
+
+
+def _without_a_price(arm: str) -> Arm:
+    """Its costs are the table's; a price of nothing by the token says that they are known."""
+    return Arm(name=arm, usd_per_mtok_in=0.0, usd_per_mtok_out=0.0)
+
+
+def _tokens(table: OutcomeTable, row: int) -> int:
+    return 0 if table.tokens_in is None else int(np.nanmean(table.tokens_in[row]))
+
+
+def _usage(table: OutcomeTable, row: int, arm: int) -> Usage | None:
+    if table.tokens_in is None or table.tokens_out is None:
+        return None
+    tokens = table.tokens_in[row, arm], table.tokens_out[row, arm]
+    if np.isnan(tokens).any():
+        return None
+    return Usage(tokens_in=int(tokens[0]), tokens_out=int(tokens[1]))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pickllm.errors import ConfigError
 from pickllm.protocols import Reward
+from pickllm.types import Arm
 
 __all__ = ["Matrix", "OutcomeTable", "Summary"]
 
@@ -48,6 +49,15 @@ class OutcomeTable:
     cost_usd: Matrix
     """NaN where unknown."""
     latency_s: Matrix
+    prompts: tuple[str, ...] = ()
+    """For policies that look at them; or empty."""
+    features: Matrix | None = None
+    """``[prompts, dim]``, made beforehand, in place of a featurizer's; or None."""
+    tokens_in: Matrix | None = None
+    """Tokens of each call, where they are known, so that a new price counts; or None."""
+    tokens_out: Matrix | None = None
+    cards: tuple[Arm, ...] = ()
+    """``[arms]``, for prices; empty where only the costs are known."""
 
     def __post_init__(self) -> None:
         shape = (len(self.score), len(self.arms))
@@ -55,6 +65,11 @@ class OutcomeTable:
             found = getattr(self, name).shape
             if found != shape:
                 raise ConfigError(f"{name} has shape {found}; [prompts, arms] is {shape}")
+        for given in (self.prompts or self.score, self.features):
+            if given is not None and len(given) != len(self.score):
+                raise ConfigError(f"{len(given)} prompts or features for {len(self.score)} rows")
+        if self.cards and tuple(card.name for card in self.cards) != self.arms:
+            raise ConfigError("cards must be of the arms, in their order")
         if not (np.all(self.score >= 0.0) and np.all(self.score <= 1.0)):
             raise ConfigError("scores must be numbers in [0, 1]")
 
@@ -69,6 +84,11 @@ class OutcomeTable:
             score=self.score[rows],
             cost_usd=self.cost_usd[rows],
             latency_s=self.latency_s[rows],
+            prompts=tuple(np.array(self.prompts, dtype=object)[rows]) if self.prompts else (),
+            features=_taken(self.features, rows),
+            tokens_in=_taken(self.tokens_in, rows),
+            tokens_out=_taken(self.tokens_out, rows),
+            cards=self.cards,
         )
 
     def rewards(self, reward: Reward) -> Matrix:
@@ -94,3 +114,7 @@ class OutcomeTable:
             cost_usd=float(self.cost_usd[rows, chosen].sum()),
             latency_s=float(self.latency_s[rows, chosen].mean()),
         )
+
+
+def _taken(matrix: Matrix | None, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Matrix | None:
+    return None if matrix is None else matrix[rows]

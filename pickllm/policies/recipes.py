@@ -4,11 +4,40 @@
 'q_learning'
 """
 
-from pickllm.estimators import RunningMean, RunningMeanState
-from pickllm.policies.explorers import EpsilonGreedy
-from pickllm.policies.value import ValuePolicy
+from collections.abc import Mapping
+from dataclasses import replace
 
-__all__ = ["epsilon_greedy", "q_learning"]
+from pickllm.estimators import (
+    BetaCounts,
+    DiscountedMean,
+    Forgetting,
+    Logistic,
+    LogisticState,
+    Ridge,
+    RidgeState,
+    RunningMean,
+    RunningMeanState,
+    Sums,
+)
+from pickllm.explorers import EpsilonGreedy, Softmax, SquareCB, Thompson, UpperBound
+from pickllm.policies.contextual import Contextual
+from pickllm.policies.drift import Drift
+from pickllm.policies.value import ValuePolicy
+from pickllm.protocols import Explorer
+
+__all__ = [
+    "beta_thompson",
+    "contextual",
+    "discounted_ucb",
+    "epsilon_greedy",
+    "lin_thompson",
+    "lin_ucb",
+    "logistic",
+    "q_learning",
+    "softmax",
+    "square_cb",
+    "ucb1",
+]
 
 
 def epsilon_greedy(
@@ -44,4 +73,117 @@ def q_learning(
         title="q_learning",
         estimator=RunningMean(step=alpha, initial=initial),
         explorer=EpsilonGreedy(epsilon=epsilon, decay=decay, least=least),
+    )
+
+
+def ucb1(*, width: float = 2.0, epsilon: float = 0.02) -> ValuePolicy[RunningMeanState]:
+    """The arm with the highest upper bound, ``mean + sqrt(2 ln t / n)``, whatever the prompt.
+
+    The spread of a mean is ``1 / (2 sqrt(n))`` here, so a ``width`` of 2 is the published bound;
+    a smaller one, such as .4, explores less and earns more on rewards that are close together.
+    Auer, Cesa-Bianchi and Fischer (2002).
+    """
+    return ValuePolicy(
+        title="ucb1",
+        estimator=RunningMean(),
+        explorer=UpperBound(width=width, growing=True, epsilon=epsilon),
+    )
+
+
+def discounted_ucb(
+    *, half_life_s: float = 86_400.0, width: float = 0.4, epsilon: float = 0.02
+) -> ValuePolicy[Sums]:
+    """Upper bounds on means that forget by age. Garivier and Moulines (2008), arXiv 0805.3415."""
+    return ValuePolicy(
+        title="discounted_ucb",
+        estimator=DiscountedMean(half_life_s=half_life_s),
+        explorer=UpperBound(width=width, growing=True, epsilon=epsilon),
+    )
+
+
+def beta_thompson(*, draws: int = 1000, epsilon: float = 0.02) -> ValuePolicy[Sums]:
+    """Each arm as often as its Beta posterior says that it is the best. Thompson (1933)."""
+    return ValuePolicy(
+        title="beta_thompson",
+        estimator=BetaCounts(),
+        explorer=Thompson(posterior="beta", draws=draws, epsilon=epsilon),
+    )
+
+
+def softmax(*, temperature: float = 0.05) -> ValuePolicy[RunningMeanState]:
+    """Arms in proportion to the exponential of their mean rewards (Boltzmann)."""
+    return ValuePolicy(
+        title="softmax",
+        estimator=RunningMean(),
+        explorer=Softmax(temperature=temperature),
+    )
+
+
+def lin_ucb(
+    *, width: float = 0.3, penalty: float = 1.0, epsilon: float = 0.02
+) -> ValuePolicy[RidgeState]:
+    """LinUCB with disjoint arms: the highest upper bound of a ridge regression on the features.
+
+    Li et al. (2010), arXiv 1003.0146, whose alpha is ``width``.
+    """
+    return ValuePolicy(
+        title="lin_ucb",
+        estimator=Ridge(penalty=penalty),
+        explorer=UpperBound(width=width, epsilon=epsilon),
+    )
+
+
+def lin_thompson(
+    *, width: float = 0.3, penalty: float = 1.0, epsilon: float = 0.02
+) -> ValuePolicy[RidgeState]:
+    """Linear Thompson sampling: each arm as often as it is likely to be the best for the prompt.
+
+    Agrawal and Goyal (2013), arXiv 1209.3352, whose v is ``width``.
+    """
+    return ValuePolicy(
+        title="lin_thompson",
+        estimator=Ridge(penalty=penalty),
+        explorer=Thompson(width=width, epsilon=epsilon),
+    )
+
+
+def square_cb(
+    *, gamma: float = 10.0, growth: float = 0.5, penalty: float = 1.0
+) -> ValuePolicy[RidgeState]:
+    """Inverse gap weighting on a ridge regression. Foster and Rakhlin (2020), arXiv 2002.04926."""
+    return ValuePolicy(
+        title="square_cb",
+        estimator=Ridge(penalty=penalty),
+        explorer=SquareCB(gamma=gamma, growth=growth),
+    )
+
+
+def logistic(
+    *, width: float = 1.0, penalty: float = 1.0, epsilon: float = 0.02
+) -> ValuePolicy[LogisticState]:
+    """Thompson sampling on a logistic regression. Chapelle and Li (2011)."""
+    return ValuePolicy(
+        title="logistic",
+        estimator=Logistic(penalty=penalty),
+        explorer=Thompson(width=width, epsilon=epsilon),
+    )
+
+
+def contextual(  # one for each thing to be said
+    *,
+    prior: Mapping[str, float] | float | None = None,
+    budget_usd: float | None = None,
+    half_life_s: float | None = None,
+    explorer: Explorer | None = None,
+    drift: Drift | None = Drift(),  # noqa: B008  # a frozen value
+) -> Contextual:
+    """The default policy, by what is most often said of it; see `Contextual` for the rest."""
+    usual = Contextual()
+    return replace(
+        usual,
+        quality=replace(usual.quality, forgetting=Forgetting(half_life_s=half_life_s)),
+        explorer=explorer or usual.explorer,
+        prior=prior,
+        budget_usd=budget_usd,
+        drift=drift,
     )

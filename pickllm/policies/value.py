@@ -1,17 +1,18 @@
 """A policy made of two blocks: an estimator values the arms, an explorer chooses among them.
 
 >>> from pickllm.estimators import RunningMean
->>> from pickllm.policies.explorers import EpsilonGreedy
+>>> from pickllm.explorers import EpsilonGreedy
 >>> ValuePolicy(estimator=RunningMean(), explorer=EpsilonGreedy(epsilon=0.2)).name
 'epsilon_greedy(epsilon=0.2, decay=1.0, least=0.0) over running_mean(step=None, initial=None)'
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pickllm.errors import ConfigError
-from pickllm.protocols import Additive, Estimator, Explorer, is_additive
+from pickllm.estimators import Logistic, Ridge
+from pickllm.protocols import Additive, Estimator, Explorer, Renewable, is_additive
 from pickllm.rng import Rng
 from pickllm.types import Choice, Experience, Situation
 
@@ -47,6 +48,18 @@ class ValuePolicy(Generic[S]):
     def state_name(self) -> str:
         """The explorer is no part of what is learnt."""
         return f"value of {getattr(self.estimator, 'state_name', self.estimator.name)}"
+
+    @property
+    def looks_at_prompt(self) -> bool:
+        """Whether the estimator reads features, so that a router should have some."""
+        return isinstance(self.estimator, Ridge | Logistic)
+
+    def model_updated(self, state: ValueState[Any], arm: str, time_s: float) -> ValueState[Any]:
+        """The estimator is told, where it listens."""
+        if not isinstance(self.estimator, Renewable):
+            return state
+        estimates = self.estimator.model_updated(state.estimates, arm, time_s)
+        return ValueState(estimates=estimates, steps=state.steps)
 
     def init(self, arms: Sequence[str], dim: int) -> ValueState[S]:
         """The estimator's own start."""

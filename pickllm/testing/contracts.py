@@ -5,12 +5,20 @@ Run ours or yours through them: ``check_policy(MyPolicy())``, ``check_store(lamb
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pickllm.errors import StateConflict
-from pickllm.protocols import Journal, Note, Policy, Store
+from pickllm.protocols import (
+    Journal,
+    Note,
+    Policy,
+    Renewable,
+    Store,
+    is_additive,
+    state_name,
+)
 from pickllm.rng import Rng
 from pickllm.stores.codec import decode, encode
 from pickllm.testing.fakes import experience, situation
@@ -32,8 +40,13 @@ def check_policy(policy: Policy[Any], *, arms: tuple[str, ...] = _ARMS) -> None:
         _check_state_survives_bytes(policy, state, arms)
         _check_pool_may_change(policy, state, arms)
         _check_arms_are_not_preferred_by_order(policy, state, arms)
+        if is_additive(policy):
+            _check_learning_adds_up(cast("Any", policy), state, arms)
+        if isinstance(policy, Renewable):
+            _check_probabilities(policy, policy.model_updated(state, arms[0], 1.0), arms)
     assert isinstance(policy.name, str), "a policy has a name"
     assert policy.name, "a policy's name is not empty"
+    assert state_name(policy), "nor is the name of its state"
 
 
 def check_store(make_store: Callable[[], Store]) -> None:
@@ -148,6 +161,19 @@ def _check_pool_may_change(policy: Policy[Any], state: Any, arms: tuple[str, ...
         policy, policy.learn(state, experience(grown[-1], reward=0.5, arms=grown)), grown
     )
     _check_probabilities(policy, state, grown)
+
+
+def _check_learning_adds_up(policy: Any, state: Any, arms: tuple[str, ...]) -> None:
+    lesson = experience(arms[-1], reward=0.7, arms=arms)
+    expected = pytest.approx(_decide(policy, state, arms).probabilities, abs=0.05)
+    there_and_back = policy.unlearn(policy.learn(state, lesson), lesson)
+    assert _decide(policy, there_and_back, arms).probabilities == expected, (
+        "what is unlearnt was never learnt"
+    )
+    merged = policy.merge([policy.init(arms, 0), state])
+    assert _decide(policy, merged, arms).probabilities == expected, (
+        "a fresh state adds nothing to another"
+    )
 
 
 def _check_arms_are_not_preferred_by_order(

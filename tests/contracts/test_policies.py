@@ -4,7 +4,21 @@ from typing import Any
 
 import pytest
 
-from pickllm import Fixed, FunctionPolicy, LearningAutomaton, epsilon_greedy, q_learning
+from pickllm import (
+    Bounded,
+    Fixed,
+    FunctionPolicy,
+    Guarded,
+    LearningAutomaton,
+    SquareCB,
+    Thompson,
+    Watched,
+    contextual,
+    epsilon_greedy,
+    q_learning,
+    softmax,
+    ucb1,
+)
 from pickllm.policies import POLICIES
 from pickllm.protocols import Policy
 from pickllm.testing import check_policy
@@ -27,6 +41,16 @@ VARIANTS: dict[str, Policy[Any]] = {
     "all exploration": epsilon_greedy(epsilon=1.0),
     "q_learning with a decaying epsilon": q_learning(epsilon=1.0, decay=0.9, least=0.05),
     "q_learning from zero": q_learning(initial=0.0, alpha=1.0),
+    "ucb1 without chance": ucb1(epsilon=0.0),
+    "contextual with priors by name": contextual(prior={"small": 0.2}),
+    "contextual with a budget": contextual(budget_usd=0.001),
+    "contextual that forgets": contextual(half_life_s=60.0, drift=None),
+    "contextual by inverse gaps": contextual(explorer=SquareCB()),
+    "contextual within bounds": contextual(explorer=Bounded(explorer=Thompson(), ceiling=0.1)),
+    "watched": Watched(policy=contextual(), incumbent="large"),
+    "watched behind an arm that is not there": Watched(policy=softmax(), incumbent="gone"),
+    "guarded": Guarded(policy=contextual(), baseline="small"),
+    "guarded by a mixture": Guarded(policy=ucb1(), baseline={"small": 1.0, "large": 2.0}),
     "fixed": Fixed(arm="large"),
     "fixed on an arm that is not there": Fixed(arm="gone"),
     "function that names an arm": FunctionPolicy(function=lambda s: max(s.arms, key=len)),

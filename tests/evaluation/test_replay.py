@@ -12,6 +12,7 @@ from pickllm.evaluation import (
     random_mixture,
     replay,
 )
+from tests.unit.doubles import mistyped
 
 QUALITY = WeightedReward(weights=Weights(quality=1.0, cost=0.0, latency=0.0))
 
@@ -123,7 +124,7 @@ def test_a_matrix_of_the_wrong_shape_is_refused(field: str) -> None:
     fields[field] = np.zeros((3, 1))
 
     with pytest.raises(ConfigError, match=rf"{field} has shape \(3, 1\); .* is \(\d, 2\)"):
-        OutcomeTable(arms=("a", "b"), **fields)
+        OutcomeTable(arms=("a", "b"), **mistyped(fields))
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])

@@ -16,8 +16,9 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import ValidationError
 
 from langchain_pickllm import RoutedChatModel
-from pickllm import Arm, ConfigError, UnknownDecision
+from pickllm import Arm, ConfigError, UnknownDecision, Weights
 from pickllm.policies import epsilon_greedy
+from pickllm.types import Situation
 from tests.langchain.recording import MODEL_WAYS, WAYS
 from tests.langchain.scripted import ScriptedChatModel
 
@@ -441,6 +442,22 @@ def test_a_pinned_arm_answers(way: str) -> None:
     answers = [MODEL_WAYS[way](model.bind(model="large"), "Hello", {}) for _ in range(5)]
 
     assert {"large"} == {arm_of(answer) for answer in answers}
+    assert {} == model.models["large"].seen[0].kwargs
+
+
+def test_weights_of_a_call_count_for_it_alone() -> None:
+    """``weights=`` reaches the policy, and is not handed on to the arm."""
+    seen: list[Weights] = []
+
+    def choose(situation: Situation) -> str:
+        seen.append(situation.weights)
+        return "large"
+
+    model = two(policy=choose)
+    model.invoke("Hello", weights={"quality": 0.25, "cost": 0.75})
+    model.invoke("Hello")
+
+    assert [Weights(quality=0.25, cost=0.75, latency=0.0), model.router.reward.weights] == seen  # type: ignore[attr-defined]  # the default reward
     assert {} == model.models["large"].seen[0].kwargs
 
 

@@ -69,7 +69,7 @@ def test_tuples_of_arrays_come_back() -> None:
 def test_bytes_are_json_that_names_format_and_policy() -> None:
     """Saved state can be read without us."""
     assert {
-        "pickllm_state": 1,
+        "pickllm_state": 2,
         "policy": POLICY.name,
         "state": {
             "arm_to_probability": {"a": 0.5, "b": 0.5},
@@ -90,7 +90,7 @@ def test_foreign_bytes_are_a_conflict(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"pickllm_state": 2}, {"pickllm_state": "1"}, {"policy": "q_learning()"}]
+    "changes", [{"pickllm_state": 1}, {"pickllm_state": "2"}, {"policy": "q_learning()"}]
 )
 def test_state_of_other_settings_is_a_conflict(changes: dict[str, object]) -> None:
     """Another format or another policy's state is not read, and the error says what to do."""

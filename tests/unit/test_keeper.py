@@ -70,7 +70,12 @@ def make_keeper(store: MemoryStore, clock: FakeClock) -> Keeper:
     policy = LearningAutomaton(step=0.1)
     fresh = policy.init(["a", "b"], 0)
     keeper = Keeper(
-        store, namespace="default", policy=policy, fresh=fresh, clock=lambda: clock.now_s
+        store,
+        namespace="default",
+        policy=policy,
+        state_name="",
+        fresh=fresh,
+        clock=lambda: clock.now_s,
     )
     keeper.load()
     return keeper

@@ -300,7 +300,10 @@ def test_function_policy_is_named_for_its_function() -> None:
         (lambda: RunningMean(step=1.5), "step must lie"),
         (lambda: RunningMean(initial=-1.0), "initial must lie"),
         (lambda: RunningMean(initial=math.nan), "initial must lie"),
-        (lambda: policy_of("thompson"), r"no policy is called 'thompson'; there are \['epsilon"),
+        (
+            lambda: policy_of("thompson"),
+            r"no policy is called 'thompson'; there are \['beta_th",
+        ),
         (lambda: policy_of(mistyped(LearningAutomaton)), "is the class LearningAutomaton; give"),
         (lambda: policy_of(mistyped(3)), "it is int"),
     ],

@@ -131,7 +131,8 @@ def test_same_seed_makes_the_same_session(name: str) -> None:
     """Two routers with one seed draw and learn the same, with another seed not."""
 
     def session(seed: int) -> tuple[list[str], Any]:
-        router = Router(arms=priced("a", "b", "c"), policy=name, seed=seed)
+        arms = priced("a", "b", "c")
+        router = Router(arms=arms, policy=name, seed=seed, clock=lambda: 0.0)
         drawn = []
         for number in range(40):
             decision = settled(router)
@@ -213,7 +214,8 @@ def test_one_judgement_breaks_the_silence(caplog: pytest.LogCaptureFixture) -> N
 def test_unpriced_arm_keeps_cost_out_of_all_rewards(caplog: pytest.LogCaptureFixture) -> None:
     """Costs of some arms alone cannot be compared: one warning, and cost counts for none."""
     weights = {"quality": 0.5, "cost": 0.5}
-    router = Router(arms=[*ARMS, Arm(name="dark"), Arm(name="grey")], weights=weights, seed=1)
+    arms = [*ARMS, Arm(name="dark"), Arm(name="grey")]
+    router = Router(arms=arms, policy="epsilon_greedy", weights=weights, seed=1)
     assert 1 == len(caplog.messages)
     assert "no price is known for 'dark', 'grey', so cost stays out" in caplog.messages[0]
     decision = router.decide(Request(text="", only=("a",)))
@@ -224,7 +226,8 @@ def test_unpriced_arm_keeps_cost_out_of_all_rewards(caplog: pytest.LogCaptureFix
 
 def test_priced_arms_are_weighed_by_cost(caplog: pytest.LogCaptureFixture) -> None:
     """With every price known, the cost is in the reward and there is no warning."""
-    router = Router(arms=ARMS, weights={"quality": 0.5, "cost": 0.5}, seed=1)
+    weights = {"quality": 0.5, "cost": 0.5}
+    router = Router(arms=ARMS, policy="epsilon_greedy", weights=weights, seed=1)
     decision = router.decide(Request(text=""))
     router.settle(answered(decision, cost_usd=1.0))
     router.feedback(decision.id, 0.75)

@@ -81,7 +81,9 @@ async def test_tasks_share_a_router() -> None:
 
 def test_corrections_from_many_threads_end_in_one_state() -> None:
     """While threads correct each other, the state stays the fold of what stands in the ledger."""
-    router = Router(arms=priced("a", "b"), weights={"quality": 1.0}, seed=1)
+    router = Router(
+        arms=priced("a", "b"), policy="epsilon_greedy", weights={"quality": 1.0}, seed=1
+    )
     ids = [str(number) for number in range(20)]
     for name in ids:
         drive.run(router.flow(Request(text="", id=name)), ScriptedPort(SCRIPTS))

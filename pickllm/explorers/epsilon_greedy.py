@@ -1,4 +1,6 @@
-"""How to choose among estimates: these in, probabilities out, and no prompt and no arm seen.
+"""Epsilon-greedy: the best arm, and with a small probability any arm.
+
+References: Sutton and Barto, Reinforcement Learning (2018), section 2.2.
 
 >>> from pickllm.rng import Rng
 >>> from pickllm.types import Estimate
@@ -10,6 +12,7 @@
 from dataclasses import dataclass
 
 from pickllm.errors import ConfigError
+from pickllm.explorers.ties import shared_by_best
 from pickllm.rng import Rng
 from pickllm.types import Estimate
 
@@ -20,8 +23,7 @@ __all__ = ["EpsilonGreedy"]
 class EpsilonGreedy:
     """With probability epsilon any arm, else the best; epsilon is ``epsilon * decay ** steps``.
 
-    Equal bests share: no arm wins by its place in the pool. An arm never rewarded counts as a best
-    one: it is tried soon, and yet one whose rewards never come cannot take all the traffic.
+    Equal bests share, and an arm never rewarded counts as one of them.
     """
 
     epsilon: float = 0.1
@@ -47,10 +49,5 @@ class EpsilonGreedy:
 
     def probabilities(self, estimate: Estimate, steps: int, rng: Rng) -> tuple[float, ...]:
         """``epsilon / arms`` for every arm; the rest is shared by the best ones."""
-        values = estimate.means
         epsilon = max(self.least, self.epsilon * self.decay**steps)
-        best = max((value for value in values if value is not None), default=0.0)
-        is_best = [value is None or value >= best for value in values]
-        floor = epsilon / len(values)
-        share = (1.0 - epsilon) / sum(is_best)
-        return tuple(floor + share if best_one else floor for best_one in is_best)
+        return shared_by_best(estimate.means, epsilon)

@@ -1,0 +1,29 @@
+"""How to choose among estimates: these in, probabilities out. One rule, one file.
+
+epsilon_greedy.py    the best arm, and now and then any
+upper_bound.py       the arm that could be the best: UCB1, LinUCB
+thompson.py          each arm as often as it is likely to be the best
+softmax.py           the better an arm, the likelier
+square_cb.py         inverse gap weighting
+bounded.py           a floor and a ceiling around any of them
+ties.py              equal bests share
+"""
+
+from pickllm.explorers.bounded import Bounded
+from pickllm.explorers.epsilon_greedy import EpsilonGreedy
+from pickllm.explorers.softmax import Softmax
+from pickllm.explorers.square_cb import SquareCB
+from pickllm.explorers.thompson import Thompson
+from pickllm.explorers.ties import optimistic, shared_by_best
+from pickllm.explorers.upper_bound import UpperBound
+
+__all__ = [
+    "Bounded",
+    "EpsilonGreedy",
+    "Softmax",
+    "SquareCB",
+    "Thompson",
+    "UpperBound",
+    "optimistic",
+    "shared_by_best",
+]

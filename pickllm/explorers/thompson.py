@@ -1,0 +1,125 @@
+r"""Thompson sampling: each arm as often as it is likely to be the best one.
+
+    p_a = P( theta_a > theta_b for every b ),     theta_a ~ posterior of a's mean
+
+The probabilities come first, and the router draws from these very numbers, so a propensity is
+exact. For Gaussian posteriors the integral over each arm's own quantiles is summed,
+
+    p_a = 1/n sum_i prod_b Phi((m_a + s_a z_i - m_b) / s_b),
+
+with nothing left to chance; for Beta posteriors, which counts of successes make, the integral is
+estimated from ``draws`` draws. Either way they are made to sum to one.
+
+References: Thompson (1933); Agrawal and Goyal (2013), arXiv 1209.3352.
+
+>>> from pickllm.rng import Rng
+>>> from pickllm.types import Estimate
+>>> estimate = Estimate(means=(0.6, 0.5), spreads=(0.1, 0.1), counts=(25, 25))
+>>> p = Thompson().probabilities(estimate, 50, Rng(seed=1, number=1))
+>>> round(p[0], 2)                                          # Phi(0.1 / (0.1 * sqrt(2)))
+0.76
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pickllm.errors import ConfigError
+from pickllm.rng import Rng
+from pickllm.types import Estimate
+
+__all__ = ["Thompson"]
+
+_Array: TypeAlias = NDArray[np.float64]
+
+_POINTS = 16
+_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / _POINTS) for i in range(_POINTS)])
+_LEAST = 1e-9
+"""Spreads below this are as good as none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thompson:
+    """Probability matching; an arm of which nothing is known has the widest posterior there is."""
+
+    posterior: Literal["gaussian", "beta"] = "gaussian"
+    """Shape of what is believed of a mean; "beta" reads means and counts, for rewards in [0, 1]."""
+    width: float = 1.0
+    """Factor on the spreads of Gaussian posteriors, above 0: more explores more."""
+    draws: int = 1000
+    """For Beta posteriors, at least 1."""
+    epsilon: float = 0.02
+    """Share of exploration at random, in [0, 1]; 0 as published."""
+
+    def __post_init__(self) -> None:
+        if self.posterior not in ("gaussian", "beta"):
+            raise ConfigError(f"posterior is 'gaussian' or 'beta', not {self.posterior!r}")
+        if not 0.0 < self.width < math.inf:
+            raise ConfigError(f"width must be above 0; it is {self.width}")
+        if self.draws < 1:
+            raise ConfigError(f"draws is {self.draws}; there must be at least one")
+        if not 0.0 <= self.epsilon <= 1.0:
+            raise ConfigError(f"epsilon must lie in [0, 1]; it is {self.epsilon}")
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+        shape = f"width={self.width}" if self.posterior == "gaussian" else f"draws={self.draws}"
+        return f"thompson({self.posterior}, {shape}, epsilon={self.epsilon})"
+
+    def probabilities(self, estimate: Estimate, steps: int, rng: Rng) -> tuple[float, ...]:
+        """How often each arm is the best one, mixed with epsilon of any arm."""
+        arms = len(estimate.means)
+        if arms == 1:
+            return (1.0,)
+        best = (
+            self._gaussian(estimate) if self.posterior == "gaussian" else self._beta(estimate, rng)
+        )
+        shares = best * ((1.0 - self.epsilon) / best.sum()) + self.epsilon / arms
+        return tuple(shares.tolist())
+
+    def _gaussian(self, estimate: Estimate) -> _Array:
+        means = [0.5 if mean is None else mean for mean in estimate.means]
+        spreads = [
+            max(self.width * (0.5 if mean is None else spread), _LEAST)
+            for mean, spread in zip(estimate.means, estimate.spreads, strict=True)
+        ]
+        if len(means) == 2:
+            gap = (means[0] - means[1]) / math.hypot(*spreads)
+            first = 0.5 * math.erfc(-gap / math.sqrt(2.0))
+            return np.array((first, 1.0 - first))
+        return _best_of_many(np.array(means), np.array(spreads))
+
+    def _beta(self, estimate: Estimate, rng: Rng) -> _Array:
+        counts = np.array([max(count, 2.0) for count in estimate.counts])
+        means = np.array([0.5 if mean is None else mean for mean in estimate.means])
+        won = np.clip(means * counts, 1e-3, None)
+        lost = np.clip((1.0 - means) * counts, 1e-3, None)
+        drawn = rng.generator.beta(won, lost, size=(self.draws, len(won)))
+        return np.bincount(drawn.argmax(axis=1), minlength=len(won)).astype(np.float64)
+
+
+def _best_of_many(means: _Array, spreads: _Array) -> _Array:
+    """The sum over quantiles, ``[arms]``, but for a factor.
+
+    The normal distribution function is 1 + tanh(z (a + b z^2)), over 2, to about 3e-4 (Page,
+    1977): numpy has none of its own.
+    """
+    arms = len(means)
+    points = spreads[:, None] * _QUANTILES + means[:, None]  # [arms, points]
+    z = points[:, :, None] - means  # [arms, points, rivals]
+    z /= spreads
+    cubic = z * z
+    cubic *= 0.0356774081
+    cubic += 0.7978845608
+    cubic *= z
+    rows = np.arange(arms)
+    cubic[rows, :, rows] = 9.0  # an arm is no rival of its own
+    np.tanh(cubic, out=cubic)
+    cubic += 1.0
+    best: _Array = np.multiply.reduce(cubic, axis=2).sum(axis=1)
+    return best

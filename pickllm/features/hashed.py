@@ -1,0 +1,140 @@
+r"""Words and character n-grams of a prompt, hashed and projected to a few dozen dimensions.
+
+Each word and each run of ``ngram`` characters of the lower-case UTF-8 text has a hash; its low bits
+pick one of ``dim`` places and one more bit a sign (count sketch: a random projection that keeps
+inner products in the mean). What is frequent in one prompt counts by the root of its frequency, a
+word by its length as well, for short words are in every text.
+
+    v_j = sum over terms t with place(t) = j of  sign(t) * weight(t) * sqrt(count(t)),    v / |v|
+
+Whole arrays at a time: some tens of microseconds for a prompt, no download and nothing to train.
+
+References: Weinberger et al., Feature hashing for large scale multitask learning (2009), arXiv
+0902.2206; Charikar, Chen and Farach-Colton, Finding frequent items in data streams (2002).
+
+>>> features = HashedText(dim=32)
+>>> a, b = features.features("Sum the integers below 10."), features.features("Sum the integers.")
+>>> c = features.features("Who wrote Hamlet?")
+>>> bool(a @ b > a @ c)
+True
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pickllm.errors import ConfigError
+from pickllm.types import Vector
+
+__all__ = ["HashedText"]
+
+_WORD, _GRAM = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
+_SHIFT = np.uint64(32)
+_LOWER = np.arange(256, dtype=np.uint8)
+_LOWER[65:91] += 32
+_IN_WORD = np.zeros(256, dtype=bool)
+_IN_WORD[np.r_[48:58, 65:91, 97:123, 128:256]] = True
+_POWERS = np.array([pow(257, place, 2**64) for place in range(64)], dtype=np.uint64)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HashedText:
+    """Features of the words of a prompt, ``[dim]``; zeros for an empty prompt."""
+
+    dim: int = 32
+    """Length of the vectors, at least 2."""
+    words: float = 1.0
+    """Weight of words, at least 0."""
+    ngrams: float = 0.5
+    """Weight of runs of characters, at least 0; one of the two must be above it."""
+    ngram: int = 4
+    """Characters in a run, from 2 to 8."""
+    length: float = 1.0
+    """Of the vectors, above 0: beside other features, less of it needs more evidence to tell."""
+    most_bytes: int = 3_000
+    """Of a longer prompt, so many bytes are looked at: half its beginning, half its end."""
+
+    def __post_init__(self) -> None:
+        if self.dim < 2 or self.most_bytes < 2:
+            raise ConfigError("dim and most_bytes must be at least 2")
+        if not 2 <= self.ngram <= 8:
+            raise ConfigError(f"ngram must lie from 2 to 8; it is {self.ngram}")
+        if not 0.0 < self.length < math.inf:
+            raise ConfigError(f"length must be above 0; it is {self.length}")
+        if not (self.words >= 0.0 and self.ngrams >= 0.0 and self.words + self.ngrams > 0.0):
+            raise ConfigError("words and ngrams must be at least 0, and one of them above it")
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+        return (
+            f"hashed_text(dim={self.dim}, words={self.words}, ngrams={self.ngrams}, "
+            f"ngram={self.ngram}, length={self.length})"
+        )
+
+    @property
+    def instant(self) -> bool:
+        """It takes less time than handing it to a thread would."""
+        return True
+
+    def features(self, text: str) -> Vector:
+        """The prompt's features, ``[dim]`` float32."""
+        codes = _codes(text, self.most_bytes)
+        vector = np.zeros(self.dim)
+        if self.words and len(codes):
+            hashes, lengths = _words(codes)
+            if len(hashes):
+                weights = np.minimum(lengths, 10.0) * (0.1 * self.words)
+                vector += self._sketch(hashes * _WORD, weights)
+        if self.ngrams and len(codes) >= self.ngram:
+            hashes = _runs(codes, self.ngram)
+            vector += self._sketch(hashes * _GRAM, self.ngrams / self.ngram)
+        found = math.sqrt(vector @ vector)
+        return (vector * (self.length / found) if found > 0.0 else vector).astype(np.float32)
+
+    def _sketch(
+        self, hashes: NDArray[np.uint64], weights: NDArray[np.float64] | float
+    ) -> NDArray[np.float64]:
+        """Signed weights added up by place."""
+        mixed = (hashes ^ (hashes >> _SHIFT)) * _MIX
+        high = (mixed >> _SHIFT).astype(np.int64)
+        signed = ((high & 1) * 2 - 1) * weights
+        sums = np.bincount((high >> 1) % self.dim, weights=signed, minlength=self.dim)
+        return sums.astype(np.float64, copy=False)
+
+
+def _codes(text: str, most_bytes: int) -> NDArray[np.uint8]:
+    half = most_bytes // 2
+    if len(text) > most_bytes:
+        text = f"{text[:half]} {text[-half:]}"
+    data = text.encode(errors="surrogatepass")[: 2 * most_bytes]
+    return _LOWER[np.frombuffer(data, dtype=np.uint8)]
+
+
+def _words(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+    """Hash and length of each word: a polynomial of its codes, the same wherever it stands."""
+    inside = np.zeros(len(codes) + 2, dtype=np.int8)
+    inside[1:-1] = _IN_WORD[codes]
+    steps = np.flatnonzero(np.diff(inside))
+    begins, ends = steps[::2], steps[1::2]
+    if not len(begins):
+        return np.zeros(0, dtype=np.uint64), np.zeros(0)
+    lengths = ends - begins
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    letters = codes[np.repeat(begins, lengths) + within].astype(np.uint64)
+    terms = letters * _POWERS[within & 63]
+    hashes: NDArray[np.uint64] = np.add.reduceat(terms, np.cumsum(lengths) - lengths)
+    return hashes, lengths.astype(np.float64)
+
+
+def _runs(codes: NDArray[np.uint8], ngram: int) -> NDArray[np.uint64]:
+    """Hash of each run of ``ngram`` characters."""
+    wide = codes.astype(np.uint64)
+    count = len(codes) - ngram + 1
+    hashes = wide[:count].copy()
+    for place in range(1, ngram):
+        hashes += wide[place : place + count] * _POWERS[place]
+    return hashes
