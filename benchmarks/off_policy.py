@@ -10,8 +10,9 @@ table says what it really earns. Printed are the root mean square error, the bia
 
 import argparse
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,8 @@ def main() -> None:
     rows = []
     for logger, odds in _loggers(table).items():
         for name, target in _targets(table, groups).items():
-            rows += _fixed_rows(table, groups, logger, odds, name, target, given)
+            measured = _fixed_rows(table, groups, odds=odds, target=target, given=given)
+            rows += [[logger, name, *words] for words in measured]
         rows += _learning_rows(table, logger, odds, given)
     print(
         f"{len(table)} prompts, {len(table.arms)} arms; {given.seeds} logs of {given.rows} rows\n"
@@ -78,9 +80,8 @@ def _targets(table: OutcomeTable, groups: NDArray[np.intp]) -> Mapping[str, Matr
 def _fixed_rows(
     table: OutcomeTable,
     groups: NDArray[np.intp],
-    logger: str,
+    *,
     odds: Matrix,
-    name: str,
     target: Matrix,
     given: argparse.Namespace,
 ) -> list[list[str]]:
@@ -110,7 +111,7 @@ def _fixed_rows(
         found.setdefault("mean of the log", []).append(
             (float(logged.reward.mean()) - truth, 0.0, 0.0, float(given.rows), 0.0)
         )
-    return [[logger, name, method, *_shown(np.array(each))] for method, each in found.items()]
+    return [[method, *_shown(np.array(each))] for method, each in found.items()]
 
 
 def _learning_rows(
@@ -168,24 +169,27 @@ def _groups(path: Path, column: str, arms: str, count: int) -> NDArray[np.intp]:
     """A number for each prompt's group, ``[prompts]``; all the same where no column is named."""
     if not column:
         return np.zeros(count, dtype=np.intp)
+    columns = _columns(path)
+    names = [f"{arm}|score" for arm in arms.split(",")] if arms else list(columns)
+    scores = [columns[name] for name in names if name.endswith("|score")]
+    whole = [
+        group
+        for group, *row in zip(columns[column], *scores, strict=True)
+        if all(str(score) not in ("None", "nan", "") for score in row)
+    ]
+    _, groups = np.unique(np.array(whole, dtype=str), return_inverse=True)
+    return groups.astype(np.intp)
+
+
+def _columns(path: Path) -> Mapping[str, Sequence[Any]]:
     if path.suffix == ".parquet":
         from pyarrow.parquet import read_table as read_parquet
 
-        columns = read_parquet(path).to_pydict()
-    else:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-        columns = {name: [line[name] for line in lines] for name in lines[0]}
-    scores = [columns[f"{arm}|score"] for arm in (arms.split(",") if arms else ())] or [
-        values for name, values in columns.items() if name.endswith("|score")
-    ]
-    whole = [
-        row
-        for row in range(len(columns[column]))
-        if all(each[row] not in (None, "") and each[row] == each[row] for each in scores)  # noqa: PLR0124  # NaN is not itself
-    ]
-    _, groups = np.unique([str(columns[column][row]) for row in whole], return_inverse=True)
-    return groups.astype(np.intp)
+        columns: Mapping[str, Sequence[Any]] = read_parquet(path).to_pydict()
+        return columns
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 def _arguments() -> argparse.Namespace:

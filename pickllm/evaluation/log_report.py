@@ -18,9 +18,10 @@ from pickllm.evaluation.log_figures import (
     odds_figure,
     reward_figure,
 )
-from pickllm.evaluation.logged import LoggedDecisions, log_warnings
+from pickllm.evaluation.logged import Column, LoggedDecisions, log_warnings
 from pickllm.evaluation.off_policy import Estimate, Evidence, estimate
 from pickllm.evaluation.page import Page
+from pickllm.evaluation.table import Matrix
 from pickllm.policies import PolicyLike
 from pickllm.protocols import Reward
 from pickllm.scoring.reliability import Reliability, reliability
@@ -147,7 +148,7 @@ def _draw_calibration(page: Page, folder: Path, logged: LoggedDecisions) -> None
     )
 
 
-def _mean_of(logged: LoggedDecisions, target: np.ndarray, outcome: np.ndarray) -> Estimate:
+def _mean_of(logged: LoggedDecisions, target: Matrix, outcome: Column) -> Estimate:
     evidence = Evidence(
         target=target,
         probabilities=logged.probabilities,
@@ -157,5 +158,5 @@ def _mean_of(logged: LoggedDecisions, target: np.ndarray, outcome: np.ndarray) -
     return estimate(evidence, "snips")
 
 
-def _mean(values: np.ndarray, spec: str, unit: str = "") -> str:
+def _mean(values: Column, spec: str, unit: str = "") -> str:
     return f"{values.mean():{spec}}{unit}" if values.size else "unknown"

@@ -12,9 +12,10 @@ what came of it, ``q`` a prediction of that for any arm, and ``w = pi(a) / p(a)`
 
 Weights above ``clip`` count as ``clip``: a little bias for much less spread. By default that is the
 square root of the number of rows. 95 % intervals are normal ones, with Student's t for the
-effective sample size, or percentile bootstrap over rows; dm and dros borrow dr's, for their own
-would know nothing of the prediction's errors. No interval knows of what no row shows, so
-``unsupported`` says how much of the other policy's probability lies on arms that had none.
+effective sample size, or percentile bootstrap over rows. They are as wide as without the clip, and
+dm and dros borrow dr's: what is gained by looking away shall not look like certainty. No interval
+knows of what no row shows, so ``unsupported`` says how much of the other policy's probability lies
+on arms that had none.
 
 References: Horvitz and Thompson (1952) for ips; Swaminathan and Joachims, The self-normalized
 estimator (2015); Dudík, Langford and Li, Doubly robust policy evaluation and learning (2011), arXiv
@@ -223,7 +224,7 @@ def estimate(
     parts = METHODS[method](evidence, weights)
     value = _value(parts)
     ess = float(raw.sum() ** 2 / (raw**2).sum()) if raw.any() else 0.0
-    uncertain = _doubly_robust(evidence, raw) if method in _BIASED else parts
+    uncertain = METHODS["dr" if method in _BIASED else method](evidence, raw)
     spread = _spread(uncertain)
     if interval == "bootstrap":
         low, high = _bootstrap(uncertain, resamples, seed) + value - _value(uncertain)

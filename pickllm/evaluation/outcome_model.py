@@ -74,5 +74,4 @@ def _standardised(features: Matrix | None, rows: int) -> Matrix:
 
 def _ridge(inputs: Matrix, targets: Column, penalty: float) -> Column:
     gram = inputs.T @ inputs + penalty * np.eye(inputs.shape[1])
-    weights: Column = np.linalg.solve(gram, inputs.T @ targets)
-    return weights
+    return np.linalg.solve(gram, inputs.T @ targets).astype(np.float64)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pickllm.errors import ConfigError, MissingExtra
 from pickllm.evaluation.table import Matrix, OutcomeTable
@@ -46,9 +47,11 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
             f"{path} has no column {(lacking or ['NAME'])[0]}{_SCORE}; it has {found}"
         )
     score = _matrix(columns, wanted, "score")
-    known = ~np.isnan(score).any(axis=1)
+    known: NDArray[np.bool_] = np.logical_not(np.isnan(score).any(axis=1))
     if not known.all():
-        logger.warning("%d of %d rows of %s lack a score", (~known).sum(), len(known), path)
+        logger.warning(
+            "%d of %d rows of %s lack a score", known.size - known.sum(), known.size, path
+        )
     return OutcomeTable(
         arms=wanted,
         score=score[known],

@@ -10,6 +10,11 @@ it would itself have done, and it learns from these alone; but every row, accept
 doubly robust estimate, weighted by ``c``. The step ``c`` is a low quantile of the ratios ``p / pi``
 seen so far, at most 1: a higher one accepts more, and bends the history towards the log's.
 
+Where such a learner ends is partly luck, so it is led through several times, each with its own
+draws, and each beginning at another place of the log and going on at its start: the value is the
+mean of these passages, and its interval holds both what the log leaves open and how far they lie
+apart. In a log whose arms have changed on the way, ask for a single passage.
+
 What comes of it is the mean reward of the policy's first ``steps`` decisions, as many as were
 accepted: few, where it does what the log seldom did. With ``learns_from="all"`` it learns from each
 row of the log instead, like a new policy that is warmed up on old traffic; that is another
@@ -20,8 +25,10 @@ contextual bandits (2012), arXiv 1210.4862, algorithm DR-ns.
 """
 
 import bisect
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -54,6 +61,8 @@ class Passage:
     """``[decisions]``, how much each row counts: the steps ``c``."""
     steps: int
     """How many rows it has learnt from; for one that learns nothing, all there are."""
+    learns: bool
+    """Whether it has learnt on the way."""
     state: Any
     """What it had learnt in the end."""
 
@@ -67,7 +76,7 @@ class WhatIf:
     steps: int
     """How many decisions of its own that is about."""
     probabilities: Matrix
-    """``[decisions, arms]``"""
+    """``[decisions, arms]``, by the place in its passage; the mean where there were several."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -84,6 +93,7 @@ def what_if(
     learns_from: LearnsFrom = "accepted",
     state: Any = None,
     predicted: Matrix | None = None,
+    passages: int = 5,
     seed: int = 0,
     **settings: Any,
 ) -> WhatIf:
@@ -96,21 +106,36 @@ def what_if(
         learns_from: Accepted rows, all, or nothing: it stays as it is.
         state: What it has learnt before; None is a fresh start.
         predicted: ``[decisions, arms]`` rewards; cross-fitted here by default.
+        passages: How often one that learns is led through the log.
         seed: Of its draws, of the acceptance, and of the folds.
         settings: Of `estimate`: clip, interval, resamples.
     """
+    if passages < 1:
+        raise ConfigError(f"passages is {passages}; at least one is needed")
     chooser = policy_of(policy)
-    passage = passage_of(logged, chooser, learns_from=learns_from, state=state, seed=seed)
-    return _judged(
-        name or chooser.name,
-        logged,
-        passage.probabilities,
-        predicted=predicted,
-        row_weights=passage.row_weights,
-        steps=passage.steps,
-        seed=seed,
-        settings=settings,
-    )
+    if predicted is None:
+        predicted = _predicted(logged, seed)
+    found = []
+    for number in range(passages):
+        order = np.roll(np.arange(len(logged)), -number * len(logged) // passages)
+        turned = logged.only(order)
+        passage = passage_of(
+            turned, chooser, learns_from=learns_from, state=state, seed=seed + number
+        )
+        found.append(
+            _judged(
+                name or chooser.name,
+                turned,
+                passage.probabilities,
+                predicted=predicted[order],
+                row_weights=passage.row_weights,
+                steps=passage.steps,
+                settings={"seed": seed, **settings},
+            )
+        )
+        if not passage.learns:
+            break
+    return found[0] if len(found) == 1 else _together(found)
 
 
 def what_if_fixed(
@@ -127,11 +152,10 @@ def what_if_fixed(
         name,
         logged,
         target,
-        predicted=predicted,
+        predicted=_predicted(logged, seed) if predicted is None else predicted,
         row_weights=None,
         steps=len(logged),
-        seed=seed,
-        settings=settings,
+        settings={"seed": seed, **settings},
     )
 
 
@@ -173,6 +197,7 @@ def passage_of(
         probabilities=probabilities,
         row_weights=row_weights,
         steps=steps if learns else len(logged),
+        learns=learns,
         state=known,
     )
 
@@ -182,20 +207,11 @@ def _judged(
     logged: LoggedDecisions,
     target: Matrix,
     *,
-    predicted: Matrix | None,
+    predicted: Matrix,
     row_weights: Column | None,
     steps: int,
-    seed: int,
     settings: Mapping[str, Any],
 ) -> WhatIf:
-    if predicted is None:
-        predicted = cross_fitted(
-            logged.chosen,
-            logged.reward,
-            arms=len(logged.arms),
-            features=logged.features,
-            seed=seed,
-        )
     evidence = Evidence(
         target=target,
         probabilities=logged.probabilities,
@@ -206,11 +222,53 @@ def _judged(
     )
     return WhatIf(
         name=name,
-        method_to_estimate={
-            method: estimate(evidence, method, seed=seed, **settings) for method in _METHODS
-        },
+        method_to_estimate={method: estimate(evidence, method, **settings) for method in _METHODS},
         steps=steps,
         probabilities=target,
+    )
+
+
+def _predicted(logged: LoggedDecisions, seed: int) -> Matrix:
+    return cross_fitted(
+        logged.chosen,
+        logged.reward,
+        arms=len(logged.arms),
+        features=logged.features,
+        seed=seed,
+    )
+
+
+def _together(found: Sequence[WhatIf]) -> WhatIf:
+    """One of several passages: their means, and an interval for all that differs."""
+    return replace(
+        found[0],
+        method_to_estimate={
+            method: _mean_of([each.method_to_estimate[method] for each in found])
+            for method in _METHODS
+        },
+        steps=round(fmean(each.steps for each in found)),
+        probabilities=np.mean([each.probabilities for each in found], axis=0),
+    )
+
+
+def _mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    value = fmean(each.value for each in estimates)
+    apart = fmean((each.value - value) ** 2 for each in estimates) * (
+        len(estimates) / (len(estimates) - 1)
+    )
+    spread = math.sqrt(fmean(each.standard_error**2 for each in estimates) + apart)
+    widest = max(estimates, key=lambda each: each.high - each.low)
+    reach = spread * (widest.high - widest.low) / max(2.0 * widest.standard_error, 1e-12)
+    return replace(
+        estimates[0],
+        value=value,
+        low=value - reach,
+        high=value + reach,
+        standard_error=spread,
+        ess=fmean(each.ess for each in estimates),
+        clip_rate=fmean(each.clip_rate for each in estimates),
+        unsupported=fmean(each.unsupported for each in estimates),
+        warnings=tuple(dict.fromkeys(words for each in estimates for words in each.warnings)),
     )
 
 

@@ -150,12 +150,14 @@ def draw(count: int, *, seed: int, exploring: float = 0.3) -> tuple[LoggedDecisi
 def chances(features: Array) -> Array:
     """How often each arm is right, ``[prompts, arms]``."""
     pulls = np.array([[1.0, -0.5, 0.2, 0.0], [0.3, 0.8, -0.6, 0.0]])
-    return 1.0 / (1.0 + np.exp(-(features @ pulls + [-0.5, 0.0, 0.3, 0.6])))
+    found: Array = 1.0 / (1.0 + np.exp(-(features @ pulls + [-0.5, 0.0, 0.3, 0.6])))
+    return found
 
 
 def best_by_prompt(features: Array) -> Array:
     """The policy that knows the chances."""
-    return np.eye(4)[chances(features).argmax(axis=1)]
+    odds: Array = np.eye(4)[chances(features).argmax(axis=1)]
+    return odds
 
 
 def evidence_for(logged: LoggedDecisions, target: Array, features: Array) -> Evidence:

@@ -78,7 +78,7 @@ def test_a_learner_is_led_through_a_history_of_its_own() -> None:
 def test_a_learner_s_estimates_centre_on_what_it_really_earns() -> None:
     """Mean of 60 logs beside the mean of 60 real sessions as long as its history."""
     policy = epsilon_greedy(epsilon=0.1)
-    found = [what_if(log_of(600, seed=seed), policy, seed=seed) for seed in range(60)]
+    found = [what_if(log_of(600, seed=seed), policy, passages=2, seed=seed) for seed in range(60)]
     steps = int(np.mean([each.steps for each in found]))
     lived = [
         replay_many(policy, table_of(steps, 5_000 + seed), sessions=1, reward=QUALITY, seed=seed)[0]
@@ -130,7 +130,7 @@ def test_choosers_see_features_and_eligible_arms() -> None:
         cost_usd=logged.cost_usd,
         latency_s=logged.latency_s,
         time_s=logged.time_s,
-        features=rows[:, None] % 4.0,
+        features=(rows[:, None] % 4).astype(np.float64),
         values=logged.values,
     )
 
