@@ -13,6 +13,9 @@ from pickllm.scoring import OPEN_ASSISTANT, Platt, RewardModel
 from pickllm.testing import Script, ScriptedPort
 from tests.unit.doubles import priced
 
+pytestmark = pytest.mark.xdist_group("reward-model")
+"""So that the model is made once."""
+
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789+=?."]
 QUESTIONS = ["2 + 2 =", "capital of france?", "who?"]
 
