@@ -8,6 +8,7 @@ baselines.py      each single arm, random, and the per-prompt oracle
 log.py            decisions of a live router as JSON lines
 logged.py         a log as arrays: probabilities, arms drawn, rewards
 outcome_model.py  what each arm would have earned, predicted and cross-fitted
+evidence.py       a log beside another policy's probabilities
 off_policy.py     what another policy would have earned: SNIPS, doubly robust, intervals
 what_if.py        the same for policies that learn on the way
 frontier.py       cost against quality, and the hull of static mixtures
@@ -20,9 +21,10 @@ page.py           plots and tables on one self-contained HTML page
 """
 
 from pickllm.evaluation.baselines import always, best_arm, oracle, random_mixture
+from pickllm.evaluation.evidence import Evidence
 from pickllm.evaluation.log import LogEntry, read_log, write_log
 from pickllm.evaluation.logged import LoggedDecisions, logged_from_table
-from pickllm.evaluation.off_policy import Estimate, Evidence, estimate
+from pickllm.evaluation.off_policy import Estimate, estimate
 from pickllm.evaluation.outcome_model import cross_fitted
 from pickllm.evaluation.replay import Session, replay
 from pickllm.evaluation.sessions import (

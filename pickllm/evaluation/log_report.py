@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pickllm.evaluation.comparison import LOG_HEAD, LogComparison, compare_on_log
+from pickllm.evaluation.evidence import Evidence
 from pickllm.evaluation.log import LogEntry
 from pickllm.evaluation.log_figures import (
     calibration_figure,
@@ -19,7 +20,7 @@ from pickllm.evaluation.log_figures import (
     reward_figure,
 )
 from pickllm.evaluation.logged import Column, LoggedDecisions, log_warnings
-from pickllm.evaluation.off_policy import Estimate, Evidence, estimate
+from pickllm.evaluation.off_policy import Estimate, estimate
 from pickllm.evaluation.page import Page
 from pickllm.evaluation.table import Matrix
 from pickllm.policies import PolicyLike

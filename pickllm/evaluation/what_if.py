@@ -34,8 +34,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from pickllm.errors import ConfigError
+from pickllm.evaluation.evidence import Evidence
 from pickllm.evaluation.logged import Column, LoggedDecisions
-from pickllm.evaluation.off_policy import Estimate, Evidence, Method, estimate
+from pickllm.evaluation.off_policy import Estimate, Method, estimate
 from pickllm.evaluation.outcome_model import cross_fitted
 from pickllm.evaluation.table import Matrix
 from pickllm.policies import PolicyLike, policy_of

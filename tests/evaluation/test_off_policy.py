@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from pickllm import ConfigError, WeightedReward, Weights
 from pickllm.evaluation import OutcomeTable
+from pickllm.evaluation.evidence import Evidence
 from pickllm.evaluation.logged import LoggedDecisions, logged_from_table
-from pickllm.evaluation.off_policy import METHODS, Evidence, Method, estimate
+from pickllm.evaluation.off_policy import METHODS, Method, estimate
 from pickllm.evaluation.outcome_model import cross_fitted
 
 QUALITY = WeightedReward(weights=Weights(quality=1.0, cost=0.0, latency=0.0))
