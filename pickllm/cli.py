@@ -1,8 +1,14 @@
-"""The command line: ``pickllm demo``, and what later commands join."""
+"""The command line.
+
+demo      route real prompts over two Llamas trained on the spot
+replay    what other policies would have earned, on a log or on a table of outcomes
+report    a log on one page
+"""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 from pickllm.errors import MissingExtra, PickLLMError
 from pickllm.policies import POLICIES
@@ -10,9 +16,23 @@ from pickllm.policies import POLICIES
 try:
     import typer
     from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
 except ImportError:
     sys.exit(str(MissingExtra("the command line", extra="cli")))
 
+from pickllm.evaluation.comparison import (
+    LOG_HEAD,
+    TABLE_HEAD,
+    compare_on_log,
+    compare_on_table,
+)
+from pickllm.evaluation.log import read_log
+from pickllm.evaluation.log_report import write_report
+from pickllm.evaluation.logged import LoggedDecisions, log_warnings
+from pickllm.evaluation.table_files import is_table_file, read_table
+from pickllm.evaluation.what_if import LearnsFrom
+from pickllm.rewards import WeightedReward
 from pickllm.types import Weights
 
 __all__ = ["app", "main"]
@@ -102,12 +122,112 @@ def demo(  # noqa: PLR0917  # each is an option of the command
     )
 
 
+_Policies = Annotated[
+    list[str] | None,
+    typer.Option("--policy", metavar="NAME", help=f"One of {', '.join(POLICIES)}; more than once."),
+]
+_Weights = Annotated[
+    str, typer.Option(metavar="Q:C:L", help="Weights of quality, cost and latency.")
+]
+_Source = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Whose scores count; by default all's mean.")
+]
+_Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Makes draws repeatable.")]
+
+
+@app.command()
+def replay(  # noqa: PLR0917  # each is an option of the command
+    log_or_table: Annotated[
+        Path, typer.Argument(metavar="LOG_OR_TABLE", help="A .jsonl log; a .csv or .parquet table.")
+    ],
+    policy: _Policies = None,
+    weights: _Weights = "",
+    source: _Source = None,
+    learns_from: Annotated[
+        str,
+        typer.Option(
+            metavar="WHICH", help="On a log: rows it would have drawn (accepted), all, or nothing."
+        ),
+    ] = "accepted",
+    sessions: Annotated[
+        int, typer.Option(min=1, metavar="N", help="On a table: how often to replay.")
+    ] = 20,
+    seed: _Seed = 0,
+) -> None:
+    """Tell what other policies would have earned, beside rows that are not kind.
+
+    On a log these are off-policy estimates with 95 % intervals; on a table of
+    outcomes, where all is known, the policies are run.
+    """
+    console, reward = Console(), _reward(weights)
+    policies = {name: name for name in policy or ["epsilon_greedy"]}
+    if is_table_file(log_or_table):
+        table = read_table(log_or_table)
+        rows = compare_on_table(table, policies, reward=reward, sessions=sessions, seed=seed)
+        _show(console, TABLE_HEAD, rows)
+        return
+    if learns_from not in get_args(LearnsFrom):
+        raise typer.BadParameter(f"--learns-from is one of {', '.join(get_args(LearnsFrom))}")
+    logged = LoggedDecisions.of(read_log(log_or_table), reward=reward, source=source)
+    compared = compare_on_log(
+        logged, policies, learns_from=cast("LearnsFrom", learns_from), seed=seed
+    )
+    _show(console, LOG_HEAD, compared.rows)
+    for words in (*log_warnings(logged), *compared.warnings):
+        console.print(f"Beware: {words}.", markup=False, highlight=False)
+
+
+@app.command()
+def report(  # noqa: PLR0917  # each is an option of the command
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="A log of decisions, .jsonl.")],
+    policy: _Policies = None,
+    weights: _Weights = "",
+    source: _Source = None,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the page and the figures go.")
+    ] = Path("pickllm-report"),
+    seed: _Seed = 0,
+) -> None:
+    """Draw a log on one page: reward, regret, probabilities, frontier, calibration.
+
+    The page is one HTML file that needs nothing beside itself; its figures are
+    written as PNG, too.
+    """
+    page = write_report(
+        read_log(log),
+        out,
+        policies={name: name for name in policy or []},
+        reward=_reward(weights),
+        source=source,
+        seed=seed,
+    )
+    Console().print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line; errors of ours end it with their message, not with a traceback."""
     try:
         app()
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
+
+
+def _show(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for index, words in enumerate(head):
+        table.add_column(escape(words), justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table)
+
+
+def _reward(words: str) -> WeightedReward:
+    sweep = _sweep(words)
+    if sweep is None:
+        return WeightedReward()
+    if len(sweep) != 1:
+        raise typer.BadParameter(f"{words!r} is more than one quality:cost:latency")
+    return WeightedReward(weights=next(iter(sweep.values())))
 
 
 def _numbers(words: str) -> tuple[float, ...]:

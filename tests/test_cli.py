@@ -41,6 +41,8 @@ def test_it_lists_its_commands(words: tuple[str, ...]) -> None:
     _, output = told(*words)
 
     assert re.search(r"demo +Route real prompts", output)
+    assert re.search(r"replay +Tell what other policies would have earned", output)
+    assert re.search(r"report +Draw a log on one page", output)
 
 
 def test_the_help_of_the_demo_fits_a_terminal() -> None:

@@ -63,12 +63,12 @@ class Expenses:
     def total(self) -> Spent:
         """All so far."""
         with self._lock:
-            return Spent(**self._counts)  # type: ignore[arg-type]  # whole numbers and USD alike
+            return Spent(**self._counts)
 
     def add(self, **counts: float) -> None:
         """Count more, by the names of `Spent`."""
         with self._lock:
-            self._counts.update(counts)  # type: ignore[arg-type]  # a Counter of floats adds up too
+            self._counts.update(counts)
 
     def answered(self, reply: Reply) -> None:
         """Count an answer."""

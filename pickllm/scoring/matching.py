@@ -5,8 +5,8 @@
     word_match     F1 of the words they share, whatever their order, as SQuAD counts
     EmbeddingMatch cosine of their embeddings, negative ones as 0
 
-`fuzzy_match` is what `rapidfuzz.fuzz.ratio` calls normalised indel similarity, to the last digit;
-the bit-parallel form of Hyyrö (2004) makes it fast enough in plain Python: a thousand letters
+`fuzzy_match` is the normalised indel similarity, the number of `rapidfuzz.fuzz.ratio`; the
+bit-parallel form of Hyyrö (2004) makes it fast enough in plain Python: a thousand letters
 against a thousand take less than a millisecond.
 
 >>> exact_match(" Paris.", "paris"), exact_match("Rome", "paris")

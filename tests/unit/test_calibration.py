@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pickllm import ConfigError, Reply, Request, Router, drive
 from pickllm.scoring import ByArm, Calibrated, Isotonic, Platt, reliability
 from pickllm.testing import Script, ScriptedPort
 from tests.unit.doubles import priced
 
+Floats = NDArray[np.float64]
+
 
 def pairs(
     count: int, *, slope: float = 4.0, middle: float = 0.5, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Floats, Floats]:
     """Scores, and labels that are right as often as a known sigmoid says."""
     rng = np.random.default_rng(seed)
     scores = rng.random(count)

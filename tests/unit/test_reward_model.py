@@ -1,5 +1,6 @@
 """A reward model of `transformers`: a very small DeBERTa, made here, that learns one preference."""
 
+import importlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,21 @@ from pickllm.scoring import OPEN_ASSISTANT, Platt, RewardModel
 from pickllm.testing import Script, ScriptedPort
 from tests.unit.doubles import priced
 
+pytestmark = pytest.mark.xdist_group("reward-model")
+"""So that the model is made once."""
+
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789+=?."]
 QUESTIONS = ["2 + 2 =", "capital of france?", "who?"]
+
+
+def transformers() -> Any:
+    """The library, whose types tell less than it takes."""
+    return importlib.import_module("transformers")
 
 
 def make_tokenizer() -> Any:
     """Letters as tokens, and a pair as DeBERTa has it: [CLS] question [SEP] answer [SEP]."""
     import tokenizers
-    import transformers
     from tokenizers import models, pre_tokenizers, processors, trainers
 
     made = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -34,7 +42,7 @@ def make_tokenizer() -> Any:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
     )
-    return transformers.PreTrainedTokenizerFast(
+    return transformers().PreTrainedTokenizerFast(
         tokenizer_object=made,
         pad_token="[PAD]",
         cls_token="[CLS]",
@@ -46,12 +54,11 @@ def make_tokenizer() -> Any:
 def make_model(folder: Path, *, outputs: int = 1) -> Path:
     """A DeBERTa-v3 of two layers that prefers answers with "good" in them to those with "bad"."""
     import torch
-    import transformers
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
     tokenizer = make_tokenizer()
-    config = transformers.DebertaV2Config(
+    config = transformers().DebertaV2Config(
         vocab_size=len(tokenizer),
         hidden_size=32,
         num_hidden_layers=2,
@@ -70,7 +77,7 @@ def make_model(folder: Path, *, outputs: int = 1) -> Path:
         attention_probs_dropout_prob=0.0,
         pooler_dropout=0.0,
     )
-    model = transformers.DebertaV2ForSequenceClassification(config)
+    model = transformers().DebertaV2ForSequenceClassification(config)
     steps = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(30 if outputs == 1 else 0):
         good, bad = (
@@ -79,7 +86,7 @@ def make_model(folder: Path, *, outputs: int = 1) -> Path:
             ).logits[:, 0]
             for word in ("good", "bad")
         )
-        loss = -torch.nn.functional.logsigmoid(good - bad).mean()
+        loss: Any = -torch.nn.functional.logsigmoid(good - bad).mean()
         steps.zero_grad()
         loss.backward()
         steps.step()
