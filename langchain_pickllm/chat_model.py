@@ -28,7 +28,7 @@ from langchain_pickllm.configured import Configured
 from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.entry_points import RoutedEntryPoints
-from langchain_pickllm.stamp import KEY, decision_id_of
+from langchain_pickllm.stamp import decision_id_of
 from langchain_pickllm.stickiness import failed_tool_calls
 from langchain_pickllm.structured import judged_by_parsing
 from langchain_pickllm.turn import Turn
@@ -42,6 +42,7 @@ from pickllm.protocols import Featurizer, Reward
 from pickllm.router import Router, Verdict
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
+from pickllm.stamp import KEY
 from pickllm.stores import StoreLike
 from pickllm.types import Arm
 

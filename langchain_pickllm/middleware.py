@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
 from langchain_pickllm.chat_model import RoutedChatModel
-from langchain_pickllm.stamp import KEY
+from pickllm.stamp import KEY
 
 __all__ = ["RoutingMiddleware", "RoutingState"]
 

@@ -3,7 +3,7 @@
 Policy      how to choose, and how to learn              policies/
 Estimator   what each arm is worth                       estimators/
 Explorer    how to choose among estimates                policies/explorers.py
-Featurizer  a prompt as a vector                         langchain_pickllm.embeddings
+Featurizer  a prompt as a vector                         embedded.py
 Scorer      how good an answer is                        scoring/
 Reward      score, cost and latency in one number        rewards.py
 Store       where learnt state is kept                   stores/

@@ -17,14 +17,23 @@ CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "lock", "rng", "tool_calls", "types"),
-    ("convergence", "health", "local_answers", "prices", "protocols", "rewards"),
-    ("attempts", "estimators", "ledger", "local", "pool", "scoring", "stores"),
+    (
+        "convergence",
+        "health",
+        "local_answers",
+        "local_requests",
+        "prices",
+        "protocols",
+        "rewards",
+        "stamp",
+    ),
+    ("attempts", "embedded", "estimators", "ledger", "local", "pool", "scoring", "stores"),
     ("policies",),
     ("settings",),
     ("drive", "explanation", "flow", "keeper", "learner", "testing"),
     ("router",),
     ("pickllm",),
-    ("data", "evaluation"),
+    ("data", "evaluation", "settling"),
     ("demo", "server"),
     ("cli",),
 )
