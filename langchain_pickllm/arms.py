@@ -18,6 +18,7 @@ __all__ = ["arms_of", "models_of", "profile_of"]
 _PROFILE: Mapping[str, Capability] = {
     "image_inputs": "images",
     "audio_inputs": "audio",
+    "video_inputs": "video",
     "pdf_inputs": "pdf",
     "tool_calling": "tools",
     "structured_output": "structured_output",

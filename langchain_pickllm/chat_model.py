@@ -29,7 +29,7 @@ from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.entry_points import RoutedEntryPoints
 from langchain_pickllm.shapes import shape_of
-from langchain_pickllm.stamp import KEY, decision_id_of
+from langchain_pickllm.stamp import decision_id_of
 from langchain_pickllm.stickiness import failed_tool_calls
 from langchain_pickllm.structured import shaped_chain
 from langchain_pickllm.turn import SHAPE, Turn
@@ -43,6 +43,7 @@ from pickllm.protocols import Featurizer, Reward
 from pickllm.router import Router, Verdict
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
+from pickllm.stamp import KEY
 from pickllm.stores import StoreLike
 from pickllm.types import Arm
 

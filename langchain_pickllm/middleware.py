@@ -23,8 +23,8 @@ from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
 from langchain_pickllm.chat_model import RoutedChatModel
-from langchain_pickllm.stamp import KEY
 from pickllm.errors import ConfigError
+from pickllm.stamp import KEY
 
 __all__ = ["RoutingMiddleware", "RoutingState"]
 

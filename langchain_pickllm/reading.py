@@ -19,6 +19,7 @@ _BLOCK_NEEDS: Mapping[str, Capability] = {
     "input_image": "images",
     "audio": "audio",
     "input_audio": "audio",
+    "video": "video",
     "file": "pdf",
     "document": "pdf",
 }

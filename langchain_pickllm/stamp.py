@@ -11,26 +11,24 @@ from uuid import UUID
 from langchain_core.messages import BaseMessage
 
 from pickllm.errors import ConfigError
+from pickllm.stamp import KEY, stamp_of
 from pickllm.types import Call
 
-__all__ = ["KEY", "arm_of", "decision_id_of", "stamped", "stamped_event", "unstamped"]
+__all__ = ["arm_of", "decision_id_of", "stamped", "stamped_event", "unstamped"]
 
 M = TypeVar("M", bound=BaseMessage)
-
-KEY = "pickllm"
-"""Where a message's ``response_metadata`` holds the decision."""
 
 
 def stamped(message: M, call: Call) -> M:
     """A copy of the message that says which arm gave it, and by which decision."""
-    metadata = {**message.response_metadata, KEY: _stamp(call, message.response_metadata)}
+    metadata = {**message.response_metadata, KEY: stamp_of(call, message.response_metadata)}
     return message.model_copy(update={"response_metadata": metadata})
 
 
 def stamped_event(event: dict[str, Any], call: Call) -> dict[str, Any]:
     """A copy of a protocol event whose metadata says the same."""
     metadata = event.get("metadata") or {}
-    return {**event, "metadata": {**metadata, KEY: _stamp(call, metadata)}}
+    return {**event, "metadata": {**metadata, KEY: stamp_of(call, metadata)}}
 
 
 def unstamped(messages: Sequence[BaseMessage], arm: str, arms: Container[str]) -> list[BaseMessage]:
@@ -70,17 +68,3 @@ def _without(message: BaseMessage, arm: str) -> BaseMessage:
     if stamp["arm"] == arm and "inner" in stamp:
         metadata[KEY] = stamp["inner"]
     return message.model_copy(update={"response_metadata": metadata})
-
-
-def _stamp(call: Call, metadata: dict[str, Any]) -> dict[str, Any]:
-    stamp = {
-        "decision_id": call.decision.id,
-        "arm": call.arm,
-        "propensity": call.decision.propensity,
-        "policy": call.decision.policy,
-    }
-    if call.arm != call.decision.arm:
-        stamp["took_over_from"] = call.decision.arm
-    if KEY in metadata:  # the arm is a router itself
-        stamp["inner"] = metadata[KEY]
-    return stamp

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from langchain_pickllm.stamp import KEY
+from pickllm.stamp import KEY
 from pickllm.types import Hold
 
 __all__ = ["failed_tool_calls", "hold_of"]
