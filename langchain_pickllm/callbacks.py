@@ -101,6 +101,37 @@ class RewardCallbackHandler(BaseCallbackHandler, Settling[FinishedRun]):
                 opened.decision_ids.append(decision_id)  # runs inside an arm carry it too
                 opened.unanswered.add(run_id)
 
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note a tool's run: a routed model inside it belongs to the run around it."""
+        self._pass_through(run_id, parent_run_id)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note a retriever's run, for the same reason."""
+        self._pass_through(run_id, parent_run_id)
+
+    def _pass_through(self, run_id: UUID, parent_run_id: UUID | None) -> None:
+        with self._lock:
+            root = self._root_of.get(parent_run_id) if parent_run_id else None
+            if root is not None:
+                self._root_of[run_id] = root
+                self._open[root].runs.add(run_id)
+
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Score the run, if it is the outermost one."""
         self._note_inputs(run_id, kwargs)

@@ -165,7 +165,19 @@ def test_the_router_s_run_has_the_id_and_the_name_that_the_caller_gave(way: str)
     assert "answerer" != arm.name
 
 
-def test_the_decision_has_the_id_of_the_router_s_run() -> None:
+@every_way
+def test_the_decision_has_the_id_of_the_router_s_run(way: str) -> None:
+    """A run that is found in a trace leads to its decision without a look at its metadata."""
+    recorder = Recorder()
+    model = pool()
+
+    WAYS[way](chain_of(model), {"question": "2 + 2?"}, {"callbacks": [recorder]})
+
+    (record,) = model.router.ledger
+    assert str(router_run(recorder).run_id) == record.decision.id
+
+
+def test_an_id_that_the_caller_chose_for_the_run_finds_the_decision() -> None:
     """An application that keeps run ids can give feedback by them."""
     run_id = uuid.uuid4()
     model = pool()
