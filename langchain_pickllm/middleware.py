@@ -54,7 +54,9 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
         no part: what a model is good for is learnt here, not read.
         """
         super().__init__()
-        if (model is None) == (choices is None) or (model is not None and settings):
+        given_both_or_none = (model is None) == (choices is None)
+        unfit = model is not None and (settings or not isinstance(model, RoutedChatModel))
+        if given_both_or_none or unfit:
             raise ConfigError("give a RoutedChatModel, or choices and settings to make one of")
         self.model = model or RoutedChatModel(models=_models(choices or {}), **settings)
 
@@ -94,6 +96,6 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
 def _models(choices: Mapping[str, Any]) -> dict[str, Any]:
     """The models in what LangChain's own router would be given."""
     return {
-        name: getattr(choice, "model", choice) if hasattr(choice, "criteria") else choice
+        name: choice.model if hasattr(choice, "criteria") else choice
         for name, choice in choices.items()
     }

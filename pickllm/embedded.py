@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from pickllm.errors import ConfigError
 from pickllm.lock import Lock
 from pickllm.types import Vector
 
@@ -28,6 +29,12 @@ class EmbeddedFeatures:
     )
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
     _dim: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.remembered < 0:
+            raise ConfigError(
+                f"remembered is {self.remembered}; it must be the number of vectors to keep, or 0"
+            )
 
     @property
     def dim(self) -> int:

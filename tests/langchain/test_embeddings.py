@@ -208,3 +208,16 @@ def test_a_featurizer_is_taken_as_it_is() -> None:
     features = EmbeddedFeatures(embed=WordEmbeddings().embed_query)
 
     assert (features, None) == (featurizer_of(features), featurizer_of(None))
+
+
+def test_no_vector_at_all_may_be_remembered_but_not_fewer() -> None:
+    """Nothing is kept for 0; what is below makes no sense."""
+    embeddings = WordEmbeddings()
+    forgetful = EmbeddedFeatures(embed=embeddings.embed_query, remembered=0)
+
+    for _ in range(2):
+        forgetful.features("one")
+
+    assert {"one": 2} == embeddings.asked
+    with pytest.raises(ConfigError, match="remembered is -1"):
+        EmbeddedFeatures(embed=embeddings.embed_query, remembered=-1)

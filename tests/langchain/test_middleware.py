@@ -213,3 +213,10 @@ def test_a_routed_model_or_choices_not_both(given: dict[str, Any]) -> None:
 
     with pytest.raises(ConfigError, match="give a RoutedChatModel, or choices"):
         RoutingMiddleware(**settings)
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-4o", ScriptedChatModel()])
+def test_a_model_that_is_not_routed_is_refused(model: Any) -> None:
+    """It has no route to note."""
+    with pytest.raises(ConfigError, match="give a RoutedChatModel, or choices"):
+        RoutingMiddleware(model)

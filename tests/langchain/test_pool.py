@@ -1,6 +1,7 @@
 """What may stand in a pool, and which of it is asked: bound models, routers, arms without tools."""
 
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel
 
 from langchain_pickllm import RoutedChatModel
-from pickllm import Arm, NoEligibleArm
+from pickllm import Arm, MissingExtra, NoEligibleArm
 from tests.langchain.recording import MODEL_WAYS, WAYS, Recorder
 from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel
 
@@ -158,6 +159,14 @@ def test_a_name_for_langchain_to_open_is_an_arm(monkeypatch: pytest.MonkeyPatch)
 
     assert "mini" == arm_of(model.invoke("Hello"))
     assert ["openai:gpt-4o-mini"] == opened
+
+
+def test_opening_by_name_needs_langchain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+    monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'pickllm\[agents\]'"):
+        RoutedChatModel(models={"mini": "openai:gpt-4o-mini"})
 
 
 def test_a_model_that_the_caller_configures_is_an_arm() -> None:
