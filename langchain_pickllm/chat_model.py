@@ -30,7 +30,7 @@ from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.entry_points import RoutedEntryPoints
 from langchain_pickllm.shapes import shape_of
-from langchain_pickllm.stamp import decision_id_of
+from langchain_pickllm.stamp import decision_id_of, stamp_on
 from langchain_pickllm.stickiness import failed_tool_calls
 from langchain_pickllm.structured import shaped_chain
 from langchain_pickllm.turn import SHAPE, Turn
@@ -43,7 +43,6 @@ from pickllm.protocols import Featurizer, Reward
 from pickllm.router import Router, Verdict
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
-from pickllm.stamp import KEY
 from pickllm.stores import StoreLike
 from pickllm.types import Arm
 
@@ -293,7 +292,7 @@ class RoutedChatModel(RoutedEntryPoints):
     def _hear_of_tools(self, messages: Sequence[BaseMessage]) -> None:
         """A tool call that came back as an error speaks against the arm that made it."""
         for message in failed_tool_calls(messages):
-            decision_id = message.response_metadata.get(KEY, {}).get("decision_id", "")
+            decision_id = str(stamp_on(message).get("decision_id", ""))
             try:
                 if self.router.knows(decision_id):
                     self.router.feedback(decision_id, 0.0, "tool_error")

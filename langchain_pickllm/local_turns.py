@@ -20,6 +20,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_pickllm.reading import REASONING
 from pickllm.errors import ConfigError
 from pickllm.local_requests import LocalRequest, chosen, short_id
 
@@ -81,8 +82,6 @@ def _with_calls(message: AIMessage) -> Mapping[str, Any]:
     return {**turn, "tool_calls": calls} if calls else turn
 
 
-_THOUGHTS = {"reasoning", "thinking", "redacted_thinking"}
-"""Kinds of content that another model wrote for itself: left out of what this one is shown."""
 _CALLS = {"tool_use", "tool_call", "function_call", "server_tool_call", "input_json_delta"}
 """Kinds of content that repeat what is in ``tool_calls``."""
 
@@ -90,7 +89,7 @@ _CALLS = {"tool_use", "tool_call", "function_call", "server_tool_call", "input_j
 def _text(message: BaseMessage) -> str:
     if isinstance(message.content, list):
         blocks = [block for block in message.content if isinstance(block, dict)]
-        kinds = {str(block.get("type")) for block in blocks} - {"text"} - _THOUGHTS
+        kinds = {str(block.get("type")) for block in blocks} - {"text"} - REASONING
         if isinstance(message, AIMessage) and message.tool_calls:
             kinds -= _CALLS
         if kinds:

@@ -23,8 +23,8 @@ from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
 from langchain_pickllm.chat_model import RoutedChatModel
+from langchain_pickllm.stamp import stamp_on
 from pickllm.errors import ConfigError
-from pickllm.stamp import KEY
 
 __all__ = ["RoutingMiddleware", "RoutingState"]
 
@@ -77,7 +77,7 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
     def after_model(self, state: RoutingState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Note the route; a turn that goes on with another has the route of the run's first."""
         last = state["messages"][-1]
-        stamp = last.response_metadata.get(KEY, {}) if isinstance(last, AIMessage) else {}
+        stamp = stamp_on(last) if isinstance(last, AIMessage) else {}
         if not self.model.router.knows(stamp.get("decision_id", "")):  # another model answered
             return None
         decision = self.model.explain(stamp["decision_id"]).decision

@@ -4,7 +4,7 @@ On a copy always: a cache hands out one object to many, and an arm may be used e
 stream exactly one chunk is stamped, for merging chunks would add strings up and refuse two floats.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from pickllm.errors import ConfigError
 from pickllm.stamp import KEY, stamp_of
 from pickllm.types import Call
 
-__all__ = ["arm_of", "decision_id_of", "stamped", "stamped_event", "unstamped"]
+__all__ = ["arm_of", "decision_id_of", "stamp_on", "stamped", "stamped_event", "unstamped"]
 
 M = TypeVar("M", bound=BaseMessage)
 
@@ -39,15 +39,21 @@ def unstamped(messages: Sequence[BaseMessage], arm: str, arms: Container[str]) -
     return [_without(message, arm) if arm_of(message) in arms else message for message in messages]
 
 
+def stamp_on(message: BaseMessage) -> Mapping[str, Any]:
+    """The decision that a message carries; empty where it carries none that can be read."""
+    stamp = message.response_metadata.get(KEY)
+    return stamp if isinstance(stamp, Mapping) and {"arm", "decision_id"} <= stamp.keys() else {}
+
+
 def arm_of(message: BaseMessage) -> str:
     """The arm that gave a message; empty where it carries no decision."""
-    return str(message.response_metadata.get(KEY, {}).get("arm", ""))
+    return str(stamp_on(message).get("arm", ""))
 
 
 def decision_id_of(message_or_id: object) -> str:
     """The decision that a message carries, or the id itself."""
     if isinstance(message_or_id, BaseMessage):
-        stamp = message_or_id.response_metadata.get(KEY)
+        stamp = stamp_on(message_or_id)
         if not stamp:
             raise ConfigError(
                 "this message carries no decision: give the one that the routed model returned, "

@@ -65,7 +65,7 @@ class Turn:
             text=prompt_text(messages),
             id=str(decision_id),
             needs=needs_of(messages, kwargs),
-            tokens=tokens_of(messages) if windows else 0,
+            tokens=tokens_of(messages, kwargs.get("tools")) if windows else 0,
             only=_only(kwargs.get("model"), router),
             barred=shape.arm_to_reason if shape else {},
             hold=hold_of(messages, router.pool.names, sticky=sticky),

@@ -413,6 +413,19 @@ def test_an_arm_that_cannot_see_is_not_shown_images() -> None:
     assert {"sighted", "unknown"} == asked(model, look, 60)
 
 
+def test_tools_count_as_part_of_the_prompt() -> None:
+    """Their schemas have to fit the window, too."""
+    models = {
+        "short": ScriptedChatModel(profile={"max_input_tokens": 50}),
+        "long": ScriptedChatModel(profile={"max_input_tokens": 5000}),
+    }
+    model = RoutedChatModel(models=models, policy=lambda s: s.arms[0])
+    wordy = {"name": "wordy", "description": "word " * 800, "parameters": {}}
+
+    assert "short" == arm_of(model.invoke("Hello"))
+    assert "long" == arm_of(model.bind_tools([wordy]).invoke("Hello"))
+
+
 def test_a_prompt_goes_to_an_arm_whose_window_it_fits() -> None:
     """The whole conversation counts."""
     models = {
