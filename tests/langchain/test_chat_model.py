@@ -17,6 +17,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import ValidationError
 
 from langchain_pickllm import RoutedChatModel
+from langchain_pickllm.stamp import arm_of
 from pickllm import Arm, ConfigError, Router, UnknownDecision
 from pickllm.policies import epsilon_greedy
 from tests.langchain.recording import MODEL_WAYS, WAYS
@@ -40,12 +41,6 @@ def two(**settings: Any) -> RoutedChatModel:
         },
         **{"policy": "random", "seed": 1, **settings},
     )
-
-
-def arm_of(message: BaseMessage) -> str:
-    """The arm that answered."""
-    arm: str = message.response_metadata["pickllm"]["arm"]
-    return arm
 
 
 def without_stamp(message: BaseMessage) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
-from langchain_core.tools import tool
 from langchain_core.utils.uuid import uuid7
 from langsmith.schemas import Feedback, FeedbackSourceBase
 
@@ -22,19 +21,13 @@ from langchain_pickllm import RewardCallbackHandler, RoutedChatModel
 from langchain_pickllm.langsmith import book_langsmith_feedback
 from pickllm import ConfigError, UnknownDecision
 from tests.langchain.recording import MODEL_WAYS, WAYS
-from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.scripted import ScriptedChatModel, look_up
 
 every_way = pytest.mark.parametrize("way", WAYS)
 
 PROMPT = ChatPromptTemplate.from_template("{question}")
 QUESTION = {"question": "2 + 2?"}
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@tool
-def look_up(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 def model_of(**settings: Any) -> RoutedChatModel:

@@ -24,7 +24,7 @@ from langchain_pickllm import RewardCallbackHandler, RoutedChatModel
 from pickllm import Arm, ConfigError, Request, UnknownDecision
 from pickllm.types import Hold
 from tests.langchain.recording import WAYS
-from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.scripted import ScriptedChatModel, look_up
 
 every_way = pytest.mark.parametrize("way", WAYS)
 
@@ -52,12 +52,6 @@ class LoopingChatModel(ScriptedChatModel):
             tool_call(name=name, args={"place": f"place {turn}.{n}"}, id=f"call {turn}.{n}")
             for n in range(self.abreast)
         ]
-
-
-@tool
-def look_up(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 def stubborn(place: str) -> str:

@@ -107,7 +107,8 @@ def test_a_run_is_one_decision_and_its_route_is_noted(
         "probabilities": {"small": 0.5, "large": 0.5},
         "confidence": 0.5,
     } == json.loads(json.dumps(state["model_route"]))
-    assert (arm, "tool loop") == (held.decision.arm, held.decision.held and "tool loop")
+    assert held.decision.held is not None
+    assert (arm, "tool loop") == (held.decision.arm, held.decision.held.reason)
     assert "counted" == model.feedback(state["model_route"]["decision_id"], 1.0)
 
 

@@ -6,26 +6,21 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListLLM
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from langchain_pickllm import RoutedChatModel
+from langchain_pickllm.stamp import arm_of
 from pickllm import Arm, MissingExtra, NoEligibleArm
 from tests.langchain.recording import MODEL_WAYS, WAYS, Recorder
-from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel
+from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel, get_weather
 
 every_way = pytest.mark.parametrize("way", MODEL_WAYS)
 
 IMAGE = {"type": "image", "url": "https://example.org/cat.png"}
-
-
-@tool
-def get_weather(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 class Joke(BaseModel):
@@ -33,12 +28,6 @@ class Joke(BaseModel):
 
     setup: str
     punchline: str
-
-
-def arm_of(message: BaseMessage) -> str:
-    """The arm that answered."""
-    arm: str = message.response_metadata["pickllm"]["arm"]
-    return arm
 
 
 def alone(arm: Runnable[Any, Any]) -> RoutedChatModel:
