@@ -18,10 +18,11 @@ What it is made of:
     events.py       content-block streams  batches.py     what generate takes and gives
     reading.py      prompt, needs, usage   stamp.py       the decision in a message
     arms.py         what models say of themselves         wrappers.py    models inside wrappers
+    arguments.py    whose argument is what                opening.py     models opened by name
     configured.py   the router's cache and output version, handed on     counting.py  token counts
     stickiness.py   which arm a conversation stays with   structured.py  whether an answer parsed
     watching.py     tokens watched inside an invoke       text_models.py completion models as arms
-    local_turns.py  messages and tools for chat templates
+    local_turns.py  turns for chat templates              threads.py     arms that block
 """
 
 from langchain_pickllm.asking import ask_of

@@ -8,9 +8,10 @@ from langchain_core.language_models import BaseChatModel, BaseLLM
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.runnables import Runnable, RunnableSequence
 
+from langchain_pickllm.opening import by_name, opening
 from langchain_pickllm.text_models import as_chat
 from langchain_pickllm.wrappers import chat_model_below, is_bare_pipeline
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import ConfigError
 from pickllm.types import Arm, Capability
 
 __all__ = ["arms_of", "models_of", "profile_of"]
@@ -18,6 +19,7 @@ __all__ = ["arms_of", "models_of", "profile_of"]
 _PROFILE: Mapping[str, Capability] = {
     "image_inputs": "images",
     "audio_inputs": "audio",
+    "video_inputs": "video",
     "pdf_inputs": "pdf",
     "tool_calling": "tools",
     "structured_output": "structured_output",
@@ -79,7 +81,8 @@ def _model_of(name: object, model: object) -> Runnable[Any, Any]:
     if not isinstance(name, str):
         raise ConfigError(f"the name of an arm must be a string; {name!r} is not")
     if isinstance(model, str):
-        return _opened(model)
+        with opening(name):
+            return by_name(model)
     if isinstance(model, BaseLLM):
         return as_chat(model)
     if not isinstance(model, Runnable):
@@ -88,14 +91,6 @@ def _model_of(name: object, model: object) -> Runnable[Any, Any]:
             "a Runnable from messages to an AIMessage"
         )
     return model
-
-
-def _opened(name: str) -> BaseChatModel:
-    try:
-        from langchain.chat_models import init_chat_model
-    except ImportError as error:
-        raise MissingExtra(f"opening {name!r} by name", extra="agents") from error
-    return init_chat_model(name)
 
 
 def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> Arm:

@@ -4,27 +4,18 @@ handler = RewardCallbackHandler(model, score=lambda run: run.output == run.input
 chain.invoke({"question": "…", "answer": "4"}, config={"callbacks": [handler]})
 """
 
-import asyncio
-import inspect
-import logging
-import threading
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_pickllm.runs import DECISION_ID
-from pickllm.errors import ConfigError, PickLLMError
 from pickllm.lock import Lock
-from pickllm.router import Router
+from pickllm.settling import Settling, router_of
 
 __all__ = ["FinishedRun", "RewardCallbackHandler", "Score"]
-
-logger = logging.getLogger("pickllm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +49,7 @@ class _OpenRun:
     """Whether a graph stopped inside, to ask a human."""
 
 
-class RewardCallbackHandler(BaseCallbackHandler):
+class RewardCallbackHandler(BaseCallbackHandler, Settling[FinishedRun]):
     """Scores each chain run that it watches and feeds the score back to the decisions inside.
 
     Give it to a chain, ``config={"callbacks": [handler]}``, or bind it to a part of one,
@@ -82,17 +73,9 @@ class RewardCallbackHandler(BaseCallbackHandler):
     """Under async, too, it runs where the chain runs: a reward is booked before it returns."""
 
     def __init__(self, model: Any, *, score: Score | None = None, source: str = "chain") -> None:
-        self.router = _router_of(model)
-        if score is not None and not callable(score):
-            raise ConfigError(
-                f"score must be a function of a FinishedRun; it is {type(score).__name__}"
-            )
-        self.score = score
-        self.source = source
-        self.counts: Counter[str] = Counter()
+        Settling.__init__(self, router_of(model), score=score, source=source)
         self._open: dict[UUID, _OpenRun] = {}
         self._root_of: dict[UUID, UUID] = {}
-        self._pending: set[asyncio.Task[None]] = set()
         self._lock = Lock()
 
     def on_chain_start(
@@ -117,6 +100,37 @@ class RewardCallbackHandler(BaseCallbackHandler):
             if decision_id is not None and decision_id not in opened.decision_ids:
                 opened.decision_ids.append(decision_id)  # runs inside an arm carry it too
                 opened.unanswered.add(run_id)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note a tool's run: a routed model inside it belongs to the run around it."""
+        self._pass_through(run_id, parent_run_id)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note a retriever's run, for the same reason."""
+        self._pass_through(run_id, parent_run_id)
+
+    def _pass_through(self, run_id: UUID, parent_run_id: UUID | None) -> None:
+        with self._lock:
+            root = self._root_of.get(parent_run_id) if parent_run_id else None
+            if root is not None:
+                self._root_of[run_id] = root
+                self._open[root].runs.add(run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Score the run, if it is the outermost one."""
@@ -163,75 +177,7 @@ class RewardCallbackHandler(BaseCallbackHandler):
             decision_ids=tuple(opened.decision_ids),
             metadata=opened.metadata,
         )
-        self._settle(finished)
-
-    def _settle(self, finished: FinishedRun) -> None:
-        """Score once, book for each decision."""
-        if not finished.decision_ids:
-            self.counts["no_decision"] += 1
-            return
-        try:
-            score = self.score(finished) if self.score else None
-        except Exception as error:
-            self._tell_failure(error)
-            return
-        if inspect.isawaitable(score):
-            self._schedule(self._settle_later(score, finished))
-        else:
-            self._book_all(score, finished)
-
-    async def _settle_later(self, awaited: Awaitable[float | None], finished: FinishedRun) -> None:
-        try:
-            score = await awaited
-        except Exception as error:
-            self._tell_failure(error)
-        else:
-            self._book_all(score, finished)
-
-    def _schedule(self, settling: Coroutine[Any, Any, None]) -> None:
-        """On the loop that runs here, else on one of its own in a thread that exit waits for."""
-        try:
-            task = asyncio.get_running_loop().create_task(settling)
-        except RuntimeError:
-            threading.Thread(target=asyncio.run, args=(settling,), name="pickllm-score").start()
-        else:
-            self._pending.add(task)
-            task.add_done_callback(self._pending.discard)
-
-    def _tell_failure(self, error: Exception) -> None:
-        self.counts["scorer_failures"] += 1
-        logger.warning("the scorer of a chain failed (%s); it goes unscored", type(error).__name__)
-
-    def _book_all(self, score: float | None, finished: FinishedRun) -> None:
-        if score is None:
-            self.counts["unscored"] += 1
-            return
-        # turns of a tool loop belong to the decision that began it
-        begun = (self.router.decisions(i) or (i,) for i in finished.decision_ids)
-        for decision_id in dict.fromkeys(chain.from_iterable(begun)):
-            self._book(decision_id, score)
-
-    def _book(self, decision_id: str, score: float) -> None:
-        try:
-            verdict = self.router.feedback(decision_id, score, self.source)
-        except PickLLMError as error:
-            self.counts["refused"] += 1
-            logger.warning("a chain's score was not booked: %s", error)
-        except Exception as error:  # a reward or a policy of the user's own
-            self.counts["refused"] += 1
-            logger.warning("a chain's score was not booked: %s", type(error).__name__)
-        else:
-            self.counts[verdict] += 1
-
-
-def _router_of(model: Any) -> Router:
-    router = model if isinstance(model, Router) else getattr(model, "router", None)
-    if not isinstance(router, Router):
-        raise ConfigError(
-            f"model must be the RoutedChatModel of the chain, or its router; it is "
-            f"{type(model).__name__}"
-        )
-    return router
+        self.settle(finished)
 
 
 def _pauses(error: BaseException | None) -> bool:

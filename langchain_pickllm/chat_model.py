@@ -23,20 +23,20 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, model_validator
 
+from langchain_pickllm.arguments import check_router, known, time_limit
 from langchain_pickllm.arms import arms_of, models_of, profile_of
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.entry_points import RoutedEntryPoints
 from langchain_pickllm.shapes import shape_of
-from langchain_pickllm.stamp import KEY, decision_id_of
+from langchain_pickllm.stamp import decision_id_of, stamp_on
 from langchain_pickllm.stickiness import failed_tool_calls
 from langchain_pickllm.structured import shaped_chain
 from langchain_pickllm.turn import SHAPE, Turn
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
 from pickllm.books import Verdict
-from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
@@ -50,9 +50,6 @@ from pickllm.types import Arm
 __all__ = ["RoutedChatModel"]
 
 logger = logging.getLogger("pickllm")
-
-_OF_THE_ARMS = frozenset({"api_key", "base_url", "max_retries"})
-"""Standard arguments of chat models that only the arms' own constructors can honour."""
 
 
 class RoutedChatModel(RoutedEntryPoints):
@@ -132,9 +129,11 @@ class RoutedChatModel(RoutedEntryPoints):
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.
             namespace: Which state of the store is this model's.
             seed: Makes the choices repeatable.
-            timeout_s: Longest wait for an answer or the next piece of one, for arms without one.
+            timeout_s: Longest wait for an answer or the next piece of one, for arms without one;
+                ``timeout`` is another name for it.
             max_decisions: How many decisions are held for late feedback.
-            router: A router to share with another model of the same pool, in place of all these.
+            router: A router to share with another model of the same pool, in place of all these
+                but ``models`` and ``sticky``.
             others: What every chat model takes: callbacks, tags, metadata, rate_limiter,
                 temperature, max_tokens, stop, disable_streaming, …
 
@@ -142,32 +141,26 @@ class RoutedChatModel(RoutedEntryPoints):
             ConfigError: Something here cannot work; says what, and what to do.
         """
         opened = models_of(models)
-        timeout_s = others.pop("timeout", timeout_s)
+        timeout_s = time_limit(timeout_s, others.pop("timeout", None))
+        settings: dict[str, Any] = {
+            "policy": policy,
+            "weights": weights,
+            "reward": reward,
+            "scorer": scorer,
+            "featurizer": featurizer_of(featurizer),
+            "fallback": fallback,
+            "breaker": breaker,
+            "store": store,
+            "namespace": namespace,
+            "seed": seed,
+            "max_decisions": max_decisions,
+        }
         if router is None:
-            router = Router(
-                arms=arms_of(opened, arms, timeout_s=timeout_s),
-                policy=policy,
-                weights=weights,
-                reward=reward,
-                scorer=scorer,
-                featurizer=featurizer_of(featurizer),
-                fallback=fallback,
-                breaker=breaker,
-                store=store,
-                namespace=namespace,
-                seed=seed,
-                max_decisions=max_decisions,
-            )
-        elif policy != DEFAULT_POLICY or any(
-            setting is not None
-            for setting in (arms, weights, reward, scorer, featurizer, store, seed)
-        ):
-            raise ConfigError("a router brings its own arms, policy and the rest: give only models")
-        if set(router.pool.names) != set(opened):
-            raise ConfigError(
-                f"the router's arms are {list(router.pool.names)}, and the models {list(opened)}"
-            )
-        super().__init__(models=opened, router=router, sticky=sticky, **_known(type(self), others))
+            router = Router(arms=arms_of(opened, arms, timeout_s=timeout_s), **settings)
+        else:
+            given = {"arms": arms, **settings, "timeout_s": timeout_s}
+            check_router(router, opened, given, RoutedChatModel.__init__)
+        super().__init__(models=opened, router=router, sticky=sticky, **known(type(self), others))
 
     @model_validator(mode="after")
     def _set_pickllm_version(self) -> Self:
@@ -301,20 +294,9 @@ class RoutedChatModel(RoutedEntryPoints):
     def _hear_of_tools(self, messages: Sequence[BaseMessage]) -> None:
         """A tool call that came back as an error speaks against the arm that made it."""
         for message in failed_tool_calls(messages):
-            decision_id = message.response_metadata.get(KEY, {}).get("decision_id", "")
+            decision_id = str(stamp_on(message).get("decision_id", ""))
             try:
                 if self.router.knows(decision_id):
                     self.router.feedback(decision_id, 0.0, "tool_error")
             except Exception as error:  # the call that is to come must not fail for it
                 logger.warning("a tool's error was not booked: %s", type(error).__name__)
-
-
-def _known(model: type[BaseChatModel], others: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that a chat model takes; a misspelt one is an error, not ignored."""
-    for name in sorted(_OF_THE_ARMS & set(others)):
-        logger.warning("%s is ignored here: set it on the models of the pool", name)
-    known = {name: value for name, value in others.items() if name not in _OF_THE_ARMS}
-    unknown = sorted(set(known) - set(model.model_fields))
-    if unknown:
-        raise ConfigError(f"RoutedChatModel takes no {', '.join(unknown)}")
-    return known

@@ -10,7 +10,8 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.messages import BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
+
+from langchain_pickllm.reading import tokens_of
 
 __all__ = ["count_tokens"]
 
@@ -24,10 +25,8 @@ def count_tokens(
 ) -> int:
     """Tokens of the messages for the arm that counts most."""
     counts = [_counted(chat, messages, tools) for chat in chats if _has_counter(chat)]
-    return max(
-        (count for count in counts if count is not None),
-        default=count_tokens_approximately(messages),
-    )
+    known = [count for count in counts if count is not None]
+    return max(known) if known else tokens_of(messages, tools)
 
 
 def _has_counter(chat: BaseChatModel) -> bool:
@@ -42,7 +41,10 @@ def _has_counter(chat: BaseChatModel) -> bool:
 def _counted(
     chat: BaseChatModel, messages: Sequence[BaseMessage], tools: Sequence[Any] | None
 ) -> int | None:
+    base = BaseLanguageModel.get_num_tokens_from_messages
     try:
+        if type(chat).get_num_tokens_from_messages is base:  # which leaves tools out
+            return chat.get_num_tokens_from_messages(list(messages)) + tokens_of([], tools)
         return chat.get_num_tokens_from_messages(list(messages), tools)
     except Exception as error:  # some counters fetch their vocabulary, and there may be no network
         logger.debug("%s cannot count tokens: %s", type(chat).__name__, type(error).__name__)

@@ -16,6 +16,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from pickllm.errors import ConfigError
+
 try:
     from langchain_core.decisions import (  # type: ignore[import-not-found]  # new in 1.8
         BaseDecisionModel,
@@ -24,15 +26,12 @@ try:
         ClassifierResponse,
     )
 except ImportError as error:
-    from pickllm.errors import ConfigError
-
     raise ConfigError("decision models need langchain-core 1.8 or newer: upgrade it") from error
 
 from langchain_core.messages import BaseMessage
 from pydantic import Field
 
 from pickllm import drive
-from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
 from pickllm.types import Attempt, Decision, Outcome, Request
@@ -90,8 +89,8 @@ def _labels(router: Router, questions: Mapping[str, Any]) -> tuple[str, ...]:
     labels = next(iter(asked), ())
     if len(asked) != 1 or not labels or not set(labels) <= set(router.pool.names):
         raise ConfigError(
-            "this decision model answers one Choice, whose labels are arms of its router: "
-            f"{list(router.pool.names)}"
+            "this decision model answers Choice questions whose labels are the same arms of its "
+            f"router: {list(router.pool.names)}"
         )
     return labels
 

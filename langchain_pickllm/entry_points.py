@@ -63,7 +63,6 @@ class RoutedEntryPoints(BaseChatModel):
         """Ask one arm."""
         turn = self._turn(input, config, stop, kwargs)
         with router_run(self, turn) as run:
-            self.take_a_slot()
             routed = drive.run(turn.flow(), turn.port(run.get_child()))
             run.on_chain_end(routed.reply.message)
         return cast("AIMessage", routed.reply.message)
@@ -79,7 +78,6 @@ class RoutedEntryPoints(BaseChatModel):
         """Ask one arm without blocking the loop."""
         turn = self._turn(input, config, stop, kwargs)
         async with arouter_run(self, turn) as run:
-            await self.atake_a_slot()
             routed = await drive.arun(turn.flow(), turn.port(run.get_child()))
             await run.on_chain_end(routed.reply.message)
         return cast("AIMessage", routed.reply.message)
@@ -98,7 +96,6 @@ class RoutedEntryPoints(BaseChatModel):
             return
         turn = self._turn(input, config, stop, kwargs)
         with router_run(self, turn) as run:
-            self.take_a_slot()
             port = turn.port(run.get_child())
             yield from drive.stream(turn.flow(), port)
             run.on_chain_end(port.whole)
@@ -117,7 +114,6 @@ class RoutedEntryPoints(BaseChatModel):
             return
         turn = self._turn(input, config, stop, kwargs)
         async with arouter_run(self, turn) as run:
-            await self.atake_a_slot()
             port = turn.port(run.get_child())
             async with aclosing(drive.astream(turn.flow(), port)) as chunks:
                 async for chunk in chunks:
@@ -191,16 +187,6 @@ class RoutedEntryPoints(BaseChatModel):
     ) -> AsyncChatModelStream:
         """``astream_events(version="v3")``."""
         return aevent_stream(self, self._turn(input, config, stop, kwargs))
-
-    def take_a_slot(self) -> None:
-        """Wait for the router's own rate limiter."""
-        if self.rate_limiter is not None:
-            self.rate_limiter.acquire(blocking=True)
-
-    async def atake_a_slot(self) -> None:
-        """Wait for the router's own rate limiter."""
-        if self.rate_limiter is not None:
-            await self.rate_limiter.aacquire(blocking=True)
 
     # Required of every chat model; only wrappers that bypass the public methods come here
 

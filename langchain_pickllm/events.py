@@ -79,7 +79,6 @@ def aevent_stream(model: "RoutedEntryPoints", turn: Turn) -> AsyncChatModelStrea
 
 def _events(model: "RoutedEntryPoints", turn: Turn) -> Iterator[dict[str, Any]]:
     with router_run(model, turn) as run:
-        model.take_a_slot()
         port = turn.port(run.get_child(), EventPort)
         yield from drive.stream(turn.flow(), port)
         run.on_chain_end(port.whole)
@@ -87,7 +86,6 @@ def _events(model: "RoutedEntryPoints", turn: Turn) -> Iterator[dict[str, Any]]:
 
 async def _aevents(model: "RoutedEntryPoints", turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
     async with arouter_run(model, turn) as run:
-        await model.atake_a_slot()
         port = turn.port(run.get_child(), EventPort)
         async with contextlib.aclosing(drive.astream(turn.flow(), port)) as events:
             async for event in events:

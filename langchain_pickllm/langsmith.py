@@ -3,7 +3,8 @@
     book_langsmith_feedback(model, client.list_feedback(run_ids=run_ids))
 
 It takes the client's feedback objects as they come, from the client or from a file, and needs
-nothing of LangSmith itself. A run may be the router's own or one around it.
+nothing of LangSmith itself. A run may be the router's own or one around it; feedback on any other
+run of the trace, a retriever's for example, says nothing of the answer and is left alone.
 """
 
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 from pickllm.errors import ConfigError, UnknownDecision
 from pickllm.router import Router
+from pickllm.settling import router_of
 
 __all__ = ["LangSmithFeedback", "book_langsmith_feedback"]
 
@@ -24,7 +26,7 @@ class LangSmithFeedback(Protocol):
 
     @property
     def run_id(self) -> Any:
-        """The run that was judged."""
+        """The run that was judged; where it is missing, the whole trace was."""
 
     @property
     def trace_id(self) -> Any:
@@ -69,8 +71,14 @@ def book_langsmith_feedback(
     Returns:
         How many were booked with which verdict; "unknown" ids, "no_score" and "out_of_range" ones
         among them.
+
+    Raises:
+        ConfigError: There is no router in ``model``, or a range is empty; nothing is booked then.
     """
-    router: Router = model if isinstance(model, Router) else model.router
+    router = router_of(model)
+    for key, (worst, best) in key_to_range.items():
+        if worst == best:
+            raise ConfigError(f"the range of {key!r} is empty: give its worst and its best")
     return Counter(_book(router, feedback, key_to_range) for feedback in feedbacks)
 
 
@@ -82,18 +90,16 @@ def _book(
     if feedback.score is None:
         return "no_score"
     worst, best = key_to_range.get(feedback.key, _UNIT)
-    if worst == best:
-        raise ConfigError(f"the range of {feedback.key!r} is empty: give its worst and its best")
     score = (float(feedback.score) - worst) / (best - worst)
     if not 0.0 <= score <= 1.0:
         return "out_of_range"
-    known = [str(i) for i in (feedback.run_id, feedback.trace_id) if router.knows(str(i))]
-    if not known:
+    judged = str(feedback.trace_id if feedback.run_id is None else feedback.run_id)
+    if not router.knows(judged):
         return "unknown"
     source = _source(feedback)
     try:
-        correction = _was_modified(feedback) and not _says(router, known[0], source, score)
-        return router.feedback(known[0], score, source, correction=correction)
+        correction = _was_modified(feedback) and not _says(router, judged, source, score)
+        return router.feedback(judged, score, source, correction=correction)
     except UnknownDecision:  # let go since
         return "unknown"
 

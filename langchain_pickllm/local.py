@@ -32,9 +32,10 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
-from langchain_pickllm.local_turns import Request, request_of
+from langchain_pickllm.local_turns import request_of
 from pickllm.errors import ConfigError
 from pickllm.local import Generated, LocalModel
+from pickllm.local_requests import LocalRequest
 from pickllm.tool_calls import BadToolCall
 
 __all__ = ["ChatLocal"]
@@ -144,7 +145,7 @@ class ChatLocal(BaseChatModel):
         request_of([], {"tools": formatted, **given}, knows_tools=True)  # told now if it cannot be
         return self.bind(tools=formatted, **given, **kwargs)
 
-    def _request(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Request:
+    def _request(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> LocalRequest:
         if not messages:
             raise ConfigError("no messages: a chat model needs at least one")
         return request_of(messages, kwargs, knows_tools=self.model.knows_tools)

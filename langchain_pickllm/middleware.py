@@ -23,7 +23,7 @@ from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
 from langchain_pickllm.chat_model import RoutedChatModel
-from langchain_pickllm.stamp import KEY
+from langchain_pickllm.stamp import stamp_on
 from pickllm.errors import ConfigError
 
 __all__ = ["RoutingMiddleware", "RoutingState"]
@@ -54,7 +54,9 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
         no part: what a model is good for is learnt here, not read.
         """
         super().__init__()
-        if (model is None) == (choices is None) or (model is not None and settings):
+        given_both_or_none = (model is None) == (choices is None)
+        unfit = model is not None and (settings or not isinstance(model, RoutedChatModel))
+        if given_both_or_none or unfit:
             raise ConfigError("give a RoutedChatModel, or choices and settings to make one of")
         self.model = model or RoutedChatModel(models=_models(choices or {}), **settings)
 
@@ -75,7 +77,7 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
     def after_model(self, state: RoutingState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Note the route; a turn that goes on with another has the route of the run's first."""
         last = state["messages"][-1]
-        stamp = last.response_metadata.get(KEY, {}) if isinstance(last, AIMessage) else {}
+        stamp = stamp_on(last) if isinstance(last, AIMessage) else {}
         if not self.model.router.knows(stamp.get("decision_id", "")):  # another model answered
             return None
         decision = self.model.explain(stamp["decision_id"]).decision
@@ -94,6 +96,6 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
 def _models(choices: Mapping[str, Any]) -> dict[str, Any]:
     """The models in what LangChain's own router would be given."""
     return {
-        name: getattr(choice, "model", choice) if hasattr(choice, "criteria") else choice
+        name: choice.model if hasattr(choice, "criteria") else choice
         for name, choice in choices.items()
     }

@@ -29,9 +29,10 @@ from types import MappingProxyType
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from langchain_pickllm.local import ChatLocal
+from langchain_pickllm.opening import by_name, opening
 from pickllm.errors import ConfigError, MissingExtra
 from pickllm.pool import Pool
 from pickllm.types import Arm
@@ -71,6 +72,11 @@ def load_pool(path: str | Path) -> PoolFile:
     )
 
 
+def _opened(name: str, table: Mapping[str, Any]) -> BaseChatModel:
+    with opening(name):
+        return _KINDS[table["kind"]].open(table)
+
+
 def _local(table: Mapping[str, Any]) -> BaseChatModel:
     return ChatLocal.load(table["model"], chat=table.get("chat"), **table.get("load", {}))
 
@@ -89,27 +95,28 @@ def _openai(table: Mapping[str, Any]) -> BaseChatModel:
 
 
 def _init(table: Mapping[str, Any]) -> BaseChatModel:
-    try:
-        from langchain.chat_models import init_chat_model
-    except ImportError as error:
-        raise ConfigError('an arm of kind "init" needs: pip install langchain') from error
     key = _key(table)
     named: dict[str, Any] = {} if key is None else {"api_key": key}
-    model: BaseChatModel = init_chat_model(table["model"], **named, **table.get("chat", {}))
-    return model
+    return by_name(table["model"], **named, **table.get("chat", {}))
 
 
-_KINDS: Mapping[str, Callable[[Mapping[str, Any]], BaseChatModel]] = MappingProxyType(
-    {"local": _local, "openai": _openai, "init": _init}
-)
-_OPENING: Mapping[str, frozenset[str]] = MappingProxyType(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kind:
+    """A kind of model that a file may name."""
+
+    open: Callable[[Mapping[str, Any]], BaseChatModel]
+    keys: frozenset[str]
+    """What says how to open one, beside "kind", "model" and "chat"."""
+
+
+_KINDS: Mapping[str, _Kind] = MappingProxyType(
     {
-        "local": frozenset({"kind", "model", "chat", "load"}),
-        "openai": frozenset({"kind", "model", "chat", "api_key_env", "base_url"}),
-        "init": frozenset({"kind", "model", "chat", "api_key_env"}),
+        "local": _Kind(open=_local, keys=frozenset({"load"})),
+        "openai": _Kind(open=_openai, keys=frozenset({"api_key_env", "base_url"})),
+        "init": _Kind(open=_init, keys=frozenset({"api_key_env"})),
     }
 )
-"""Keys that say how to open a model of a kind."""
+_KEYS = frozenset({"kind", "model", "chat"})
 _ARM_FIELDS = frozenset(field.name for field in fields(Arm)) - {"name", "model", "provider"}
 _TABLES = ("chat", "load", "can")
 
@@ -124,7 +131,7 @@ def _check(name: str, table: object) -> None:
         raise ConfigError(f"arm {name!r} {told}; there are {sorted(_KINDS)}")
     if not isinstance(table.get("model"), str):
         raise ConfigError(f'arm {name!r} names no model: model = "..."')
-    known = _OPENING[kind] | _ARM_FIELDS
+    known = _KEYS | _KINDS[kind].keys | _ARM_FIELDS
     unknown = sorted(set(table) - known)
     if unknown:
         raise ConfigError(
@@ -133,26 +140,8 @@ def _check(name: str, table: object) -> None:
     for key in _TABLES:
         if not isinstance(table.get(key, {}), dict):
             raise ConfigError(f"arm {name!r}: {key} must be a table, such as {key} = {{ }}")
-    if "api_key" in table.get("chat", {}):
+    if any(key.endswith("api_key") for key in table.get("chat", {})):
         raise ConfigError(f"arm {name!r}: keys stay in the environment; name it as api_key_env")
-
-
-def _opened(name: str, table: Mapping[str, Any]) -> BaseChatModel:
-    """The model; whatever its maker finds wrong is told as an error of the file."""
-    try:
-        return _KINDS[table["kind"]](table)
-    except ValidationError as error:
-        told = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
-            for each in error.errors(include_input=False, include_context=False, include_url=False)
-        )
-        raise ConfigError(f"arm {name!r} cannot be opened: {told}") from None  # it shows the input
-    except MissingExtra:
-        raise
-    except ConfigError as error:
-        raise ConfigError(f"arm {name!r}: {error}") from error
-    except Exception as error:
-        raise ConfigError(f"arm {name!r} cannot be opened: {error}") from error
 
 
 def _arm(table: Mapping[str, Any]) -> Arm:

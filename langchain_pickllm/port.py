@@ -5,15 +5,12 @@ so the arm's own run, callbacks, tags, cache, rate limiter and retries work as e
 are counted once, on its own run.
 """
 
-import asyncio
 import contextlib
-import contextvars
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -23,7 +20,8 @@ from langchain_core.runnables.utils import coro_with_context
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.reading import came_from_cache, shows, usage_of
 from langchain_pickllm.shapes import Shape
-from langchain_pickllm.stamp import KEY, stamped, stamped_event, unstamped
+from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
+from langchain_pickllm.threads import in_thread
 from langchain_pickllm.watching import watch
 from langchain_pickllm.wrappers import (
     answers_in_thread,
@@ -36,11 +34,6 @@ from pickllm.router import Router
 from pickllm.types import Call, Piece, Reply
 
 __all__ = ["ChatPort", "EventPort"]
-
-T = TypeVar("T")
-
-_THREADS = ThreadPoolExecutor(256, "pickllm-arm")
-"""For arms without async; a thread is started when it is needed."""
 
 
 @dataclass(kw_only=True)
@@ -71,7 +64,7 @@ class ChatPort:
         arm, messages, config, kwargs = self._prepared(call)
         with _shown_to_watchers(call, config), set_config_context(config) as context:
             if answers_in_thread(arm, stream=False):
-                asked = _in_thread(arm.invoke, messages, config, **kwargs)
+                asked = in_thread(arm.invoke, messages, config, **kwargs)
             else:
                 asked = arm.ainvoke(messages, config, **kwargs)
             message = await coro_with_context(asked, context)
@@ -103,15 +96,13 @@ class ChatPort:
         arm, messages, config, kwargs = self._prepared(call)
         with set_config_context(config) as context:
             chunks = arm.astream(messages, config, **kwargs)
-            first = await coro_with_context(_next(chunks), context)
-        try:
-            if first is None:
-                return
-            yield _piece(call, first, first=True)
-            async for chunk in chunks:
-                yield _piece(call, chunk, first=False)
-        finally:
-            await getattr(chunks, "aclose", _anothing)()
+            try:
+                first = True
+                while (chunk := await coro_with_context(_next(chunks), context)) is not None:
+                    yield _piece(call, chunk, first=first)
+                    first = False
+            finally:
+                await coro_with_context(getattr(chunks, "aclose", _anothing)(), context)
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
         """Chunks add up to the whole message."""
@@ -140,7 +131,7 @@ class ChatPort:
         return Reply(
             text=message.text,
             message=message,
-            usage=usage_of(message, self.messages),
+            usage=usage_of(message, self.messages, self.kwargs.get("tools")),
             finish_reason=message.response_metadata.get("finish_reason"),
             called=not came_from_cache(message),
             calls_tools=bool(message.tool_calls),
@@ -149,7 +140,7 @@ class ChatPort:
     def _let_inner_router_hear(self, call: Call, message: AIMessage) -> None:
         """An arm that is a router itself learns from what is said of this router's answer."""
         inner = router_inside(self.configured.models[call.arm])
-        stamp = message.response_metadata[KEY].get("inner")
+        stamp = stamp_on(message).get("inner")
         if inner is not None and stamp is not None:
             self.router.relay(call.decision.id, partial(_pass_on, inner, stamp["decision_id"]))
 
@@ -176,10 +167,11 @@ class EventPort(ChatPort):
             events = await coro_with_context(
                 start(messages, config, version="v3", **kwargs), context
             )
-        async with events:
-            async for event in events:
-                yield _event_piece(call, event)
-            self.whole = stamped(await events.output, call)
+            async with events:
+                pulled = aiter(events)
+                while (event := await coro_with_context(_next(pulled), context)) is not None:
+                    yield _event_piece(call, event)
+                self.whole = stamped(await events.output, call)
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
         """The arm's stream has put the message together already."""
@@ -230,17 +222,10 @@ def _with_tools(
     return with_chat_model(arm, bind_tools(**taken)), left
 
 
-async def _in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """In a thread of ours: in the loop's few, a call would wait for others before it begins."""
-    run = contextvars.copy_context().run
-    work = partial(run, partial(function, *args, **kwargs))
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
-
-
 async def _in_threads(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
     """Each piece awaited in a thread."""
     try:
-        while (piece := await _in_thread(next, pieces, None)) is not None:
+        while (piece := await in_thread(next, pieces, None)) is not None:
             yield piece
     finally:
         with contextlib.suppress(ValueError):  # a thread is still at work on the next

@@ -11,7 +11,18 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from pickllm.types import Capability, Usage
 
-__all__ = ["came_from_cache", "needs_of", "prompt_text", "shows", "tokens_of", "usage_of"]
+__all__ = [
+    "REASONING",
+    "came_from_cache",
+    "needs_of",
+    "prompt_text",
+    "shows",
+    "tokens_of",
+    "usage_of",
+]
+
+REASONING = frozenset({"reasoning", "thinking", "redacted_thinking"})
+"""Kinds of content that a model wrote for itself, and that others cannot read."""
 
 _BLOCK_NEEDS: Mapping[str, Capability] = {
     "image": "images",
@@ -19,6 +30,7 @@ _BLOCK_NEEDS: Mapping[str, Capability] = {
     "input_image": "images",
     "audio": "audio",
     "input_audio": "audio",
+    "video": "video",
     "file": "pdf",
     "document": "pdf",
 }
@@ -43,18 +55,19 @@ def needs_of(messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> froz
     return frozenset(needs)
 
 
-def tokens_of(messages: Sequence[BaseMessage]) -> int:
-    """About how many tokens the messages have, without any model's tokenizer."""
-    return count_tokens_approximately(messages)
+def tokens_of(messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+    """About how many tokens messages and tools have, without any model's tokenizer."""
+    return count_tokens_approximately(messages, tools=list(tools or ()))
 
 
-def usage_of(message: AIMessage, asked: Sequence[BaseMessage]) -> Usage:
+def usage_of(
+    message: AIMessage, asked: Sequence[BaseMessage], tools: Sequence[Any] | None = None
+) -> Usage:
     """Tokens as the model reported them, or about as many where it reports none."""
     usage: Mapping[str, Any] = message.usage_metadata or {}
     if "input_tokens" not in usage:  # a cache adds a cost of zero to whatever was there
-        return Usage(
-            tokens_in=tokens_of(asked), tokens_out=max(len(message.text) // 4, 1), estimated=True
-        )
+        tokens_out = max(len(message.text) // 4, 1)
+        return Usage(tokens_in=tokens_of(asked, tools), tokens_out=tokens_out, estimated=True)
     details = usage.get("input_token_details") or {}
     return Usage(
         tokens_in=usage["input_tokens"],

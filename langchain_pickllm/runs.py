@@ -30,11 +30,16 @@ DECISION_ID = "pickllm_decision_id"
 
 @contextlib.contextmanager
 def router_run(model: BaseChatModel, turn: Turn) -> Iterator[CallbackManagerForChainRun]:
-    """A run that is closed with whatever error leaves it; an arm's failure as the arm's own."""
+    """A run that is closed with whatever error leaves it; an arm's failure as the arm's own.
+
+    It begins with the wait for the router's own rate limiter, if there is one.
+    """
     run: CallbackManagerForChainRun = _manager(CallbackManager, model, turn).on_chain_start(
         None, {"input": turn.messages}, name=_name(model, turn), run_id=turn.run_id
     )
     try:
+        if model.rate_limiter is not None:
+            model.rate_limiter.acquire(blocking=True)
         yield run
     except ArmError as error:
         run.on_chain_error(error.original)
@@ -53,6 +58,8 @@ async def arouter_run(
         AsyncCallbackManager, model, turn
     ).on_chain_start(None, {"input": turn.messages}, name=_name(model, turn), run_id=turn.run_id)
     try:
+        if model.rate_limiter is not None:
+            await model.rate_limiter.aacquire(blocking=True)
         yield run
     except ArmError as error:
         await run.on_chain_error(error.original)

@@ -4,33 +4,31 @@ On a copy always: a cache hands out one object to many, and an arm may be used e
 stream exactly one chunk is stamped, for merging chunks would add strings up and refuse two floats.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
 
 from pickllm.errors import ConfigError
+from pickllm.stamp import KEY, stamp_of
 from pickllm.types import Call
 
-__all__ = ["KEY", "arm_of", "decision_id_of", "stamped", "stamped_event", "unstamped"]
+__all__ = ["arm_of", "decision_id_of", "stamp_on", "stamped", "stamped_event", "unstamped"]
 
 M = TypeVar("M", bound=BaseMessage)
-
-KEY = "pickllm"
-"""Where a message's ``response_metadata`` holds the decision."""
 
 
 def stamped(message: M, call: Call) -> M:
     """A copy of the message that says which arm gave it, and by which decision."""
-    metadata = {**message.response_metadata, KEY: _stamp(call, message.response_metadata)}
+    metadata = {**message.response_metadata, KEY: stamp_of(call, message.response_metadata)}
     return message.model_copy(update={"response_metadata": metadata})
 
 
 def stamped_event(event: dict[str, Any], call: Call) -> dict[str, Any]:
     """A copy of a protocol event whose metadata says the same."""
     metadata = event.get("metadata") or {}
-    return {**event, "metadata": {**metadata, KEY: _stamp(call, metadata)}}
+    return {**event, "metadata": {**metadata, KEY: stamp_of(call, metadata)}}
 
 
 def unstamped(messages: Sequence[BaseMessage], arm: str, arms: Container[str]) -> list[BaseMessage]:
@@ -41,15 +39,21 @@ def unstamped(messages: Sequence[BaseMessage], arm: str, arms: Container[str]) -
     return [_without(message, arm) if arm_of(message) in arms else message for message in messages]
 
 
+def stamp_on(message: BaseMessage) -> Mapping[str, Any]:
+    """The decision that a message carries; empty where it carries none that can be read."""
+    stamp = message.response_metadata.get(KEY)
+    return stamp if isinstance(stamp, Mapping) and {"arm", "decision_id"} <= stamp.keys() else {}
+
+
 def arm_of(message: BaseMessage) -> str:
     """The arm that gave a message; empty where it carries no decision."""
-    return str(message.response_metadata.get(KEY, {}).get("arm", ""))
+    return str(stamp_on(message).get("arm", ""))
 
 
 def decision_id_of(message_or_id: object) -> str:
     """The decision that a message carries, or the id itself."""
     if isinstance(message_or_id, BaseMessage):
-        stamp = message_or_id.response_metadata.get(KEY)
+        stamp = stamp_on(message_or_id)
         if not stamp:
             raise ConfigError(
                 "this message carries no decision: give the one that the routed model returned, "
@@ -70,17 +74,3 @@ def _without(message: BaseMessage, arm: str) -> BaseMessage:
     if stamp["arm"] == arm and "inner" in stamp:
         metadata[KEY] = stamp["inner"]
     return message.model_copy(update={"response_metadata": metadata})
-
-
-def _stamp(call: Call, metadata: dict[str, Any]) -> dict[str, Any]:
-    stamp = {
-        "decision_id": call.decision.id,
-        "arm": call.arm,
-        "propensity": call.decision.propensity,
-        "policy": call.decision.policy,
-    }
-    if call.arm != call.decision.arm:
-        stamp["took_over_from"] = call.decision.arm
-    if KEY in metadata:  # the arm is a router itself
-        stamp["inner"] = metadata[KEY]
-    return stamp

@@ -12,26 +12,29 @@ from collections.abc import Container, Iterator, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from langchain_pickllm.stamp import KEY
+from langchain_pickllm.reading import REASONING
+from langchain_pickllm.stamp import arm_of, stamp_on
 from pickllm.types import Hold
 
 __all__ = ["failed_tool_calls", "hold_of"]
 
-_REASONING = frozenset({"reasoning", "thinking", "redacted_thinking"})
-
 
 def hold_of(messages: Sequence[BaseMessage], arms: Container[str], *, sticky: bool) -> Hold | None:
     """The arm to stay with, and why; None where the router is free to choose."""
-    spoken = [message for message in _stamped(messages) if _arm(message) in arms]
+    spoken = [message for message in _stamped(messages) if arm_of(message) in arms]
     recent = _since_human(messages)
     for message in spoken:
         if message.tool_calls and any(message is other for other in recent):
-            return Hold(arm=_arm(message), reason="tool loop", continues=_decision(message))
+            return Hold(
+                arm=arm_of(message),
+                reason="tool loop",
+                continues=str(stamp_on(message)["decision_id"]),
+            )
     for message in spoken:
         if _has_reasoning(message):
-            return Hold(arm=_arm(message), reason="reasoning in the history")
+            return Hold(arm=arm_of(message), reason="reasoning in the history")
     if sticky and spoken:
-        return Hold(arm=_arm(spoken[0]), reason="thread")
+        return Hold(arm=arm_of(spoken[0]), reason="thread")
     return None
 
 
@@ -50,18 +53,10 @@ def failed_tool_calls(messages: Sequence[BaseMessage]) -> list[AIMessage]:
     ]
 
 
-def _arm(message: AIMessage) -> str:
-    return str(message.response_metadata[KEY]["arm"])
-
-
-def _decision(message: AIMessage) -> str:
-    return str(message.response_metadata[KEY]["decision_id"])
-
-
 def _stamped(messages: Sequence[BaseMessage]) -> Iterator[AIMessage]:
     """Messages of arms, newest first."""
     for message in reversed(messages):
-        if isinstance(message, AIMessage) and KEY in message.response_metadata:
+        if isinstance(message, AIMessage) and stamp_on(message):
             yield message
 
 
@@ -76,5 +71,5 @@ def _since_human(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 def _has_reasoning(message: AIMessage) -> bool:
     return isinstance(message.content, list) and any(
-        isinstance(block, dict) and block.get("type") in _REASONING for block in message.content
+        isinstance(block, dict) and block.get("type") in REASONING for block in message.content
     )

@@ -107,7 +107,7 @@ def _judged(chain: Runnable[Any, Any], router: Router, *, include_raw: bool) -> 
 class _ParseHandler(RewardCallbackHandler):
     """Judges answers alone: an arm that failed has given none, and a router inside has its own."""
 
-    def _book(self, decision_id: str, score: float) -> None:
+    def book(self, decision_id: str, score: float) -> None:
         known = self.router.knows(decision_id)
         if known and self.router.explain(decision_id).status not in ("error", "cancelled"):
-            super()._book(decision_id, score)
+            super().book(decision_id, score)

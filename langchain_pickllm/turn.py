@@ -54,16 +54,21 @@ class Turn:
         kwargs: Mapping[str, Any],
         sticky: bool,
     ) -> "Turn":
-        """Read a call. The router's run and its decision have one id."""
-        run_id = config.get("run_id") or uuid7()
-        decision_id = uuid7() if router.knows(str(run_id)) else run_id
+        """Read a call. The router's run and its decision have one id.
+
+        An id that the caller chose for the run is not the decision's: it may come again, and what
+        is said of one message must not be said of every message under that id.
+        """
+        chosen = config.get("run_id")
+        decision_id = uuid7()
+        run_id = chosen or decision_id
         shape: Shape | None = kwargs.get(SHAPE)
         windows = any(router.pool[name].context_tokens for name in router.pool.names)
         request = Request(
             text=prompt_text(messages),
             id=str(decision_id),
             needs=needs_of(messages, kwargs),
-            tokens=tokens_of(messages) if windows else 0,
+            tokens=tokens_of(messages, kwargs.get("tools")) if windows else 0,
             only=_only(kwargs.get("model"), router),
             barred=shape.arm_to_reason if shape else {},
             hold=hold_of(messages, router.pool.names, sticky=sticky),

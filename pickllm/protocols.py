@@ -6,7 +6,7 @@ Observer    a policy that books what calls took          policies/contextual.py
 Additive    learning that can be undone and merged       estimators/
 Renewable   a policy that can be told of a changed arm   policies/contextual.py
 Explorer    how to choose among estimates                explorers/
-Featurizer  a prompt as a vector                         features/, langchain_pickllm.embeddings
+Featurizer  a prompt as a vector                         features/, embedded.py
 Scorer      how good an answer is                        scoring/
 Reward      score, cost and latency in one number        rewards.py
 Store       bytes under keys, with versions              stores/

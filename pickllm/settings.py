@@ -63,7 +63,11 @@ def policy_for(given: PolicyLike, pool: Pool, reward: Reward) -> Policy[Any]:
         policy = replace(policy, quality=replace(policy.quality, target="reward"))
     if isinstance(policy, Fixed) and policy.arm not in pool.names:
         raise ConfigError(f"{policy.name} names no arm of the pool {list(pool.names)}")
-    if isinstance(policy, LearningAutomaton) and 1.0 <= policy.floor * len(pool) != policy.floor:
+    if (
+        isinstance(policy, LearningAutomaton)
+        and len(pool) > 1
+        and (policy.floor * len(pool) >= 1.0)
+    ):
         raise ConfigError(
             f"a floor of {policy.floor} leaves nothing to learn with {len(pool)} arms: it must be "
             f"below {1.0 / len(pool):.3g}"

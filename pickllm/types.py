@@ -48,7 +48,7 @@ __all__ = [
 Vector: TypeAlias = NDArray[np.float32]
 """Features of a prompt, ``[dim]``."""
 
-Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio", "pdf"]
+Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio", "video", "pdf"]
 """What a request may need and an arm may lack."""
 
 Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned"]

@@ -18,9 +18,20 @@ CORE = ROOT / "pickllm"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "lock", "plain", "rng", "tool_calls"),
     ("types",),
-    ("convergence", "events", "health", "local_answers", "prices", "protocols", "rewards"),
+    (
+        "convergence",
+        "events",
+        "health",
+        "local_answers",
+        "local_requests",
+        "prices",
+        "protocols",
+        "rewards",
+        "stamp",
+    ),
     (
         "attempts",
+        "embedded",
         "estimators",
         "explorers",
         "features",
@@ -38,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("books",),
     ("router",),
     ("pickllm",),
-    ("data", "evaluation"),
+    ("data", "evaluation", "settling"),
     ("demo", "server"),
     ("cli",),
 )

@@ -20,7 +20,7 @@ NO_PLAIN_VALUES = {
     "pickllm/ledger.py:Record": "gains an outcome and feedback while it is held",
     "pickllm/evaluation/page.py:Page": "is put together from top to bottom",
     "pickllm/demo/report.py:Report": "writes as the session goes",
-    "langchain_pickllm/embeddings.py:EmbeddingFeatures": "remembers the newest vectors",
+    "pickllm/embedded.py:EmbeddedFeatures": "remembers the newest vectors",
     "langchain_pickllm/port.py:ChatPort": "keeps a streamed answer for the run that it is part of",
 }
 """Public dataclasses that are no frozen values with slots, and why."""

@@ -23,13 +23,13 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall, tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 from pickllm.lock import Lock
 
-__all__ = ["Asked", "NoToolsChatModel", "ScriptedChatModel"]
+__all__ = ["Asked", "NoToolsChatModel", "ScriptedChatModel", "get_weather", "look_up"]
 
 _WAIT_S = 10.0
 """A test that hangs for this long has failed."""
@@ -235,7 +235,7 @@ class ScriptedChatModel(BaseChatModel):
     def _calls_of(
         self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]
     ) -> list[ToolCall]:
-        tools = [tool["function"] for tool in kwargs.get("tools") or ()]
+        tools = [each["function"] for each in kwargs.get("tools") or ()]
         if not tools or isinstance(messages[-1], ToolMessage):
             return []
         prompt = messages[-1].text
@@ -271,6 +271,18 @@ class ScriptedChatModel(BaseChatModel):
                 await asyncio.sleep(0.001)  # an asyncio.Event would be bound to one loop
 
 
+@tool
+def get_weather(place: str) -> str:
+    """Weather at a place."""
+    return f"sunny in {place}"
+
+
+@tool
+def look_up(place: str) -> str:
+    """Weather at a place."""
+    return f"sunny in {place}"
+
+
 class NoToolsChatModel(ScriptedChatModel):
     """The same without tools: it inherits LangChain's ``bind_tools``, which is not implemented."""
 
@@ -294,10 +306,10 @@ def _call_chunks(called: Sequence[ToolCall]) -> Iterator[AIMessageChunk]:
 def _chosen(tools: Sequence[dict[str, Any]], choice: object, prompt: str) -> dict[str, Any] | None:
     """The tool forced by the choice, or else the one that the prompt speaks of."""
     named = choice["function"]["name"] if isinstance(choice, dict) else choice
-    for tool in tools:
-        if tool["name"] == named:
-            return tool
-    spoken_of = [tool for tool in tools if _speaks_of(prompt, tool["name"])]
+    for each in tools:
+        if each["name"] == named:
+            return each
+    spoken_of = [each for each in tools if _speaks_of(prompt, each["name"])]
     if spoken_of:
         return spoken_of[0]
     return tools[0] if choice in ("any", "required", True) else None

@@ -10,10 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
 from langchain_core.utils.uuid import uuid7
 
 from langchain_pickllm import FinishedRun, RewardCallbackHandler, RoutedChatModel
@@ -139,7 +143,7 @@ def test_decisions_in_parallel_branches_are_all_settled(way: str) -> None:
 
 
 @every_way
-def test_each_input_of_a_batch_is_a_run_of_its_own(way: str) -> None:
+def test_each_call_is_a_run_of_its_own(way: str) -> None:
     """Runs under one config do not share a score."""
     watching = Watching(model_of())
 
@@ -178,6 +182,52 @@ def test_two_handlers_with_two_sources_are_both_heard(way: str) -> None:
     (record,) = model.router.ledger
     given = {source: feedback.value for source, feedback in record.source_to_feedback.items()}
     assert {"part": 0.0, "whole": 1.0} == given
+
+
+@every_way
+def test_a_routed_model_inside_a_tool_belongs_to_the_run_around_it(way: str) -> None:
+    """An agent whose tool asks a model of its own."""
+    model = model_of()
+    watching = Watching(model)
+
+    @tool
+    def ask(question: str) -> str:
+        """Ask the model."""
+        return model.invoke(question).text
+
+    chain: Runnable[Any, str] = RunnableLambda(lambda given: given["question"]) | ask
+
+    WAYS[way](chain, QUESTION, {"callbacks": [watching.handler]})
+
+    (run,) = watching.runs
+    assert ("4", 1) == (run.output, len(run.decision_ids))
+    assert ([{"chain": 1.0}], 0) == (watching.scores, watching.held)
+
+
+@every_way
+def test_a_routed_model_inside_a_retriever_belongs_to_the_run_around_it(way: str) -> None:
+    """A retriever that has its question rewritten first."""
+    model = model_of()
+    watching = Watching(model)
+
+    class Rewriting(BaseRetriever):
+        def _get_relevant_documents(
+            self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+        ) -> list[Document]:
+            asked = model.invoke(query, {"callbacks": run_manager.get_child()})
+            return [Document(asked.text)]
+
+    chain: Runnable[Any, str] = (
+        RunnableLambda(lambda given: given["question"])
+        | Rewriting()
+        | RunnableLambda(lambda found: found[0].page_content)
+    )
+
+    WAYS[way](chain, QUESTION, {"callbacks": [watching.handler]})
+
+    (run,) = watching.runs
+    assert ("4", 1) == (run.output, len(run.decision_ids))
+    assert ([{"chain": 1.0}], 0) == (watching.scores, watching.held)
 
 
 @every_way
@@ -340,7 +390,7 @@ def test_silence_is_not_zero(way: str) -> None:
 
 @pytest.mark.parametrize("score", [float("nan"), 1.5, -0.1, float("inf"), "good", AIMessage("")])
 @pytest.mark.parametrize("way", ["invoke", "astream"])
-def test_a_score_that_is_none_is_refused_and_counted(way: str, score: Any) -> None:
+def test_a_score_that_is_no_number_from_0_to_1_is_refused_and_counted(way: str, score: Any) -> None:
     """What is no number in [0, 1] is not booked, and the chain does not notice."""
     watching = Watching(model_of(), lambda _: score)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.embeddings import FakeEmbeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -16,7 +17,8 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import ValidationError
 
 from langchain_pickllm import RoutedChatModel
-from pickllm import Arm, ConfigError, UnknownDecision, Weights
+from langchain_pickllm.stamp import arm_of
+from pickllm import Arm, ConfigError, Router, UnknownDecision, Weights
 from pickllm.policies import epsilon_greedy
 from pickllm.types import Situation
 from tests.langchain.recording import MODEL_WAYS, WAYS
@@ -40,12 +42,6 @@ def two(**settings: Any) -> RoutedChatModel:
         },
         **{"policy": "random", "seed": 1, **settings},
     )
-
-
-def arm_of(message: BaseMessage) -> str:
-    """The arm that answered."""
-    arm: str = message.response_metadata["pickllm"]["arm"]
-    return arm
 
 
 def without_stamp(message: BaseMessage) -> dict[str, Any]:
@@ -565,7 +561,12 @@ def test_tokens_read_from_a_provider_s_prompt_cache_are_told_apart() -> None:
         ({"models": {"a": None}}, "arm 'a' is no chat model but NoneType"),
         ({"models": {"a": len}}, "arm 'a' is no chat model but builtin_function_or_method"),
         ({"models": {"a": ScriptedChatModel}}, "arm 'a' is no chat model but ModelMetaclass"),
-        ({"polcy": "random"}, "RoutedChatModel takes no polcy"),
+        ({"models": {"a": "nonsense"}}, "arm 'a' cannot be opened: .*provider"),
+        ({"models": {"a": "openai:gpt-4o"}}, "arm 'a' cannot be opened: .*OPENAI_API_KEY"),
+        ({"polcy": "random"}, "RoutedChatModel takes no polcy; did you mean policy?"),
+        ({"zzz": 1, "stiky": True}, "RoutedChatModel takes no stiky, zzz; did you mean sticky?"),
+        ({"zzz": 1}, "RoutedChatModel takes no zzz$"),
+        ({"timeout": 5.0, "timeout_s": 2.0}, "give timeout_s or timeout, not both"),
         ({"policy": "best"}, "no policy is called 'best'; there are"),
         ({"policy": 7}, "policy must be a policy"),
         ({"arms": {"huge": Arm()}}, r"arms names \['huge'\], but models has only"),
@@ -585,9 +586,10 @@ def test_tokens_read_from_a_provider_s_prompt_cache_are_told_apart() -> None:
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_with_what_to_do(
-    settings: Mapping[str, Any], says: str
+    settings: Mapping[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`ConfigError` when the model is built, never later."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match=says):
         two_with(settings)
 
@@ -596,6 +598,47 @@ def two_with(settings: Mapping[str, Any]) -> BaseChatModel:
     """A model of two arms, with these settings over its own."""
     models = {"small": ScriptedChatModel(), "large": ScriptedChatModel()}
     return RoutedChatModel(**{"models": models, **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "culprits"),
+    [
+        ({"policy": "learning_automaton"}, "policy"),
+        ({"arms": {"small": Arm()}}, "arms"),
+        ({"weights": {"quality": 1.0}}, "weights"),
+        ({"featurizer": FakeEmbeddings(size=2)}, "featurizer"),
+        ({"fallback": False, "timeout_s": 1.0}, "fallback, timeout_s"),
+        ({"timeout": 1.0}, "timeout_s"),
+        ({"breaker": None}, "breaker"),
+        ({"namespace": "mine"}, "namespace"),
+        ({"seed": 0}, "seed"),
+        ({"max_decisions": 10}, "max_decisions"),
+    ],
+)
+def test_what_a_router_brings_with_it_cannot_be_given_beside_it(
+    settings: Mapping[str, Any], culprits: str
+) -> None:
+    """It would have no effect, and nobody would know."""
+    model = two()
+
+    with pytest.raises(ConfigError, match=f"a router brings its own {culprits}: leave"):
+        RoutedChatModel(models=model.models, router=model.router, **settings)
+
+
+def test_a_router_of_other_arms_is_refused() -> None:
+    """Both are named."""
+    router = Router(arms=[Arm(name="huge")])
+
+    with pytest.raises(ConfigError, match=r"the router's arms are \['huge'\], and the models"):
+        RoutedChatModel(models=two().models, router=router)
+
+
+@pytest.mark.parametrize("settings", [{"timeout": 2.0}, {"timeout": None, "timeout_s": 2.0}])
+def test_every_chat_model_s_timeout_is_the_arms_time_limit(settings: Mapping[str, Any]) -> None:
+    """Under LangChain's name for it; None says nothing."""
+    pool = two(**settings).router.pool
+
+    assert [2.0, 2.0] == [pool[name].timeout_s for name in pool.names]
 
 
 def test_a_setting_of_the_wrong_type_is_refused() -> None:

@@ -225,6 +225,17 @@ def test_without_a_counter_it_is_an_estimate(counters: Any) -> None:
     assert estimate == model.get_num_tokens("one two three")
 
 
+@pytest.mark.parametrize("counters", [(None,), (fails,), (words,)])
+def test_tools_are_counted_with_the_messages(counters: Any) -> None:
+    """By the estimate, where an arm's own counter knows of text alone."""
+    messages = [HumanMessage("one two three")]
+    wordy = {"name": "wordy", "description": "word " * 800, "parameters": {}}
+    model = counting(*counters)
+
+    without = model.get_num_tokens_from_messages(messages)
+    assert 900 < model.get_num_tokens_from_messages(messages, [wordy]) - without < 1100
+
+
 def test_one_counter_that_fails_leaves_the_others() -> None:
     """It is left out."""
     alone, both = counting(words), counting(fails, words)

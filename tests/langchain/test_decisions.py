@@ -83,6 +83,16 @@ def test_other_questions_are_refused(question: Any) -> None:
         ask(router_of(), question)
 
 
+def test_questions_with_the_same_labels_have_one_answer() -> None:
+    """One decision, under each of the questions' names."""
+    model = RoutingDecisionModel(router_of(policy=lambda _: "large"))
+
+    response = model.invoke({"state": "", "questions": {"route": QUESTION, "again": QUESTION}})
+
+    assert ["large", "large"] == [response.choices[name].choice for name in ("route", "again")]
+    assert 1 == len(model.router.ledger)
+
+
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 def test_langchain_s_own_router_routes_by_it(way: str) -> None:
     """Each label's model answers when its label is chosen."""

@@ -12,8 +12,9 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from langchain_pickllm import RoutedChatModel
-from langchain_pickllm.embeddings import EmbeddingFeatures, FeatureEmbeddings, featurizer_of
+from langchain_pickllm.embeddings import FeatureEmbeddings, featurizer_of
 from pickllm import ConfigError
+from pickllm.embedded import EmbeddedFeatures
 from pickllm.types import Situation
 from tests.langchain.recording import MODEL_WAYS
 from tests.langchain.scripted import ScriptedChatModel
@@ -122,7 +123,7 @@ async def test_slow_embeddings_do_not_block_the_loop(way: str) -> None:
 def test_the_oldest_prompts_are_forgotten_first() -> None:
     """As many are remembered as is said; one that is asked for again is new again."""
     embeddings = WordEmbeddings()
-    features = EmbeddingFeatures(embeddings=embeddings, remembered=2)
+    features = EmbeddedFeatures(embed=embeddings.embed_query, remembered=2)
 
     for text in ("one", "two", "one", "three", "one", "two"):
         features.features(text)
@@ -133,7 +134,7 @@ def test_the_oldest_prompts_are_forgotten_first() -> None:
 def test_nothing_is_remembered_where_that_is_asked_for() -> None:
     """``remembered=0``."""
     embeddings = WordEmbeddings()
-    features = EmbeddingFeatures(embeddings=embeddings, remembered=0)
+    features = EmbeddedFeatures(embed=embeddings.embed_query, remembered=0)
 
     for _ in range(3):
         features.features("one")
@@ -143,7 +144,7 @@ def test_nothing_is_remembered_where_that_is_asked_for() -> None:
 
 def test_no_prompt_is_kept() -> None:
     """What is remembered is found by a digest."""
-    features = EmbeddingFeatures(embeddings=WordEmbeddings())
+    features = EmbeddedFeatures(embed=WordEmbeddings().embed_query)
     features.features("a secret prompt")
 
     assert "secret" not in repr(features._digest_to_vector) + repr(features)
@@ -152,7 +153,7 @@ def test_no_prompt_is_kept() -> None:
 def test_the_dimension_is_asked_once() -> None:
     """It is the length of a vector."""
     embeddings = WordEmbeddings()
-    features = EmbeddingFeatures(embeddings=embeddings)
+    features = EmbeddedFeatures(embed=embeddings.embed_query)
 
     assert [16, 16] == [features.dim, features.dim]
     assert {"dimension": 1} == embeddings.asked
@@ -161,14 +162,14 @@ def test_the_dimension_is_asked_once() -> None:
 @pytest.mark.parametrize("text", ["", " ", "\ud800", "🙂 emoji"])
 def test_any_prompt_has_features(text: str) -> None:
     """An empty one has zeros; half a character, which no encoding knows, is a text as well."""
-    vector = EmbeddingFeatures(embeddings=WordEmbeddings()).features(text)
+    vector = EmbeddedFeatures(embed=WordEmbeddings().embed_query).features(text)
 
     assert ((16,), True) == (vector.shape, bool(np.isfinite(vector).all()))
 
 
 def test_threads_share_what_is_remembered() -> None:
     """All get the same vector."""
-    features = EmbeddingFeatures(embeddings=WordEmbeddings(), remembered=4)
+    features = EmbeddedFeatures(embed=WordEmbeddings().embed_query, remembered=4)
     vectors: list[Any] = []
 
     def ask() -> None:
@@ -186,7 +187,7 @@ def test_threads_share_what_is_remembered() -> None:
 
 def test_features_serve_where_embeddings_are_wanted() -> None:
     """A vector store finds the nearest text by them."""
-    embeddings = FeatureEmbeddings(EmbeddingFeatures(embeddings=WordEmbeddings()))
+    embeddings = FeatureEmbeddings(EmbeddedFeatures(embed=WordEmbeddings().embed_query))
     store = InMemoryVectorStore(embeddings)
     store.add_texts(["cats and dogs", "two and two"])
 
@@ -204,6 +205,19 @@ def test_what_is_no_featurizer_is_refused(given: Any) -> None:
 
 def test_a_featurizer_is_taken_as_it_is() -> None:
     """And none is none."""
-    features = EmbeddingFeatures(embeddings=WordEmbeddings())
+    features = EmbeddedFeatures(embed=WordEmbeddings().embed_query)
 
     assert (features, None) == (featurizer_of(features), featurizer_of(None))
+
+
+def test_no_vector_at_all_may_be_remembered_but_not_fewer() -> None:
+    """Nothing is kept for 0; what is below makes no sense."""
+    embeddings = WordEmbeddings()
+    forgetful = EmbeddedFeatures(embed=embeddings.embed_query, remembered=0)
+
+    for _ in range(2):
+        forgetful.features("one")
+
+    assert {"one": 2} == embeddings.asked
+    with pytest.raises(ConfigError, match="remembered is -1"):
+        EmbeddedFeatures(embed=embeddings.embed_query, remembered=-1)

@@ -5,9 +5,10 @@ import contextlib
 import gc
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -292,6 +293,47 @@ def test_a_time_limit_without_another_arm_is_an_error_that_says_so(
 
     with pytest.raises(ArmTimeout, match=r"arm 'slow' gave nothing for 0\.02 s"):
         MODEL_WAYS[way](model, "Hello", {})
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+def test_a_thread_that_waits_for_an_arm_does_not_keep_the_process(way: str) -> None:
+    """An arm without async that hangs must not hold up the exit."""
+    threads: list[threading.Thread] = []
+
+    class Blocking(ScriptedChatModel):
+        if not TYPE_CHECKING:
+            _agenerate = BaseChatModel._agenerate
+            _astream = BaseChatModel._astream
+
+        def _begin(self, *args: Any) -> bool:
+            threads.append(threading.current_thread())
+            return super()._begin(*args)
+
+    MODEL_WAYS[way](RoutedChatModel(models={"only": Blocking()}), "Hello", {})
+
+    assert [True] == [thread.daemon for thread in threads]
+    assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+def test_an_arm_in_a_thread_that_stops_its_iteration_has_failed(way: str) -> None:
+    """No future can hold a `StopIteration`, and nobody may wait for it forever."""
+
+    class Stopping(ScriptedChatModel):
+        if not TYPE_CHECKING:
+            _agenerate = BaseChatModel._agenerate
+            _astream = BaseChatModel._astream
+
+        def invoke(self, *args: Any, **kwargs: Any) -> AIMessage:
+            raise StopIteration
+
+        def stream(self, *args: Any, **kwargs: Any) -> Iterator[AIMessageChunk]:
+            raise StopIteration
+
+    models = {"first": Stopping(), "second": ScriptedChatModel(says="four")}
+    model = RoutedChatModel(models=models, policy=lambda _: {"first": 1.0})
+
+    assert "four" == MODEL_WAYS[way](model, "Hello", {}).text
 
 
 @every_way

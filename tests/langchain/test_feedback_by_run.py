@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
-from langchain_core.tools import tool
 from langchain_core.utils.uuid import uuid7
 from langsmith.schemas import Feedback, FeedbackSourceBase
 
@@ -21,7 +21,7 @@ from langchain_pickllm import RewardCallbackHandler, RoutedChatModel
 from langchain_pickllm.langsmith import book_langsmith_feedback
 from pickllm import ConfigError, UnknownDecision
 from tests.langchain.recording import MODEL_WAYS, WAYS
-from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.scripted import ScriptedChatModel, look_up
 
 every_way = pytest.mark.parametrize("way", WAYS)
 
@@ -30,15 +30,9 @@ QUESTION = {"question": "2 + 2?"}
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@tool
-def look_up(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
-
-
 def model_of(**settings: Any) -> RoutedChatModel:
     """Two arms, drawn at random."""
-    models = {name: ScriptedChatModel(says="4") for name in ("small", "large")}
+    models = {name: ScriptedChatModel(says="4", model_name=name) for name in ("small", "large")}
     return RoutedChatModel(models=models, **{"policy": "random", "seed": 1, **settings})
 
 
@@ -121,9 +115,29 @@ def test_a_run_id_used_twice_means_both_decisions() -> None:
     for _ in range(2):
         model.invoke("2 + 2?", {"run_id": run_id})
 
-    assert 2 == len({record.decision.id for record in model.router.ledger})
-    model.feedback(run_id, 1.0)
-    assert {"user": 1.0} == booked(model)[0]
+    assert "counted" == model.feedback(run_id, 1.0)
+    assert [{"user": 1.0}, {"user": 1.0}] == booked(model)
+
+
+def test_a_retry_under_the_failed_call_s_run_id_is_judged_by_it() -> None:
+    """The failed call learns nothing from it, and does not keep it from the answer."""
+    arm = ScriptedChatModel(error=ConnectionError("no route"), heals_after=1)
+    model, run_id = RoutedChatModel(models={"only": arm}), uuid7()
+    with pytest.raises(ConnectionError):
+        model.invoke("2 + 2?", {"run_id": run_id})
+    model.invoke("2 + 2?", {"run_id": run_id})
+
+    assert "counted" == model.feedback(run_id, 1.0)
+
+
+def test_under_a_run_id_used_twice_a_message_still_means_its_own_decision() -> None:
+    """What is said of one turn is not said of the thread."""
+    model, run_id = model_of(), uuid7()
+    first, second = (model.invoke("2 + 2?", {"run_id": run_id}) for _ in range(2))
+
+    assert "counted" == model.feedback(first, 0.0)
+    assert "counted" == model.feedback(second, 1.0)
+    assert [{"user": 0.0}, {"user": 1.0}] == booked(model)
 
 
 def test_an_agent_s_run_finds_the_loop_once() -> None:
@@ -225,13 +239,23 @@ def test_langsmith_feedback_is_booked_under_its_key(
     assert [{"langsmith:helpful": booked_as}] == booked(given.model)
 
 
-@pytest.mark.parametrize("known", ["run_id", "trace_id"])
-def test_it_may_be_about_the_run_or_its_trace(given: Given, known: str) -> None:
-    """Either id is enough."""
-    unknown = {"run_id", "trace_id"} - {known}
-    feedback = given.feedback(**{name: uuid7() for name in unknown})
+def test_it_may_be_about_the_run_in_whatever_trace(given: Given) -> None:
+    """The run alone says which decision is meant."""
+    assert {"counted": 1} == given.book(given.feedback(trace_id=uuid7()))
 
-    assert {"counted": 1} == given.book(feedback)
+
+def test_it_may_be_about_the_whole_trace(given: Given) -> None:
+    """Then its run is the outermost one."""
+    assert {"counted": 1} == given.book(given.feedback(run_id=given.trace_id))
+    assert [{"langsmith:helpful": 1.0}] == booked(given.model)
+
+
+def test_what_is_said_of_another_run_of_the_trace_is_not_said_of_the_answer(given: Given) -> None:
+    """A retriever that found the wrong pages is no model's fault."""
+    feedback = given.feedback(run_id=uuid7(), key="retrieval_relevance", score=0)
+
+    assert {"unknown": 1} == given.book(feedback)
+    assert [{}] == booked(given.model)
 
 
 @pytest.mark.parametrize("name", ["run_id", "trace_id"])
@@ -320,8 +344,18 @@ def test_what_cannot_be_booked_is_counted(given: Given, settings: Any, verdict: 
 
 def test_an_empty_scale_is_refused(given: Given) -> None:
     """It is a mistake in the settings."""
-    with pytest.raises(ConfigError, match="the range of 'helpful' is empty"):
-        given.book(given.feedback(), key_to_range={"helpful": (1, 1)})
+    with pytest.raises(ConfigError, match="the range of 'stars' is empty"):
+        given.book(given.feedback(), given.feedback(key="stars"), key_to_range={"stars": (1, 1)})
+
+    assert [{}] == booked(given.model)
+
+
+def test_what_holds_no_router_is_refused(given: Given) -> None:
+    """By its type."""
+    with pytest.raises(
+        ConfigError, match="must be the routed model, or its router; it is Scripted"
+    ):
+        book_langsmith_feedback(ScriptedChatModel(), [given.feedback()])
 
 
 def test_objects_that_come_from_a_file_are_as_good(given: Given) -> None:
@@ -352,7 +386,22 @@ def test_the_client_s_iterator_is_read_as_it_comes(given: Given) -> None:
     assert {"counted": 2} == dict(book_langsmith_feedback(given.model.router, listed()))
 
 
-def test_feedback_on_a_cached_answer_is_about_no_model(given: Given) -> None:
+def test_feedback_on_a_cached_answer_is_about_no_model() -> None:
+    """The cache gave it: nothing is learnt, and the verdict says so."""
+    given = Given(cache=InMemoryCache())
+    before, run_id = given.model.router.state, uuid7()
+    for arm in ("small", "large"):
+        given.model.invoke("2 + 2?", model=arm)
+    asked = sum(arm.calls for arm in given.model.models.values())
+
+    given.model.invoke("2 + 2?", {"run_id": run_id})
+
+    assert asked == sum(arm.calls for arm in given.model.models.values())
+    assert {"no_answer": 1} == given.book(given.feedback(run_id=run_id))
+    assert before == given.model.router.state
+
+
+def test_feedback_on_a_call_that_failed_is_about_no_model(given: Given) -> None:
     """No arm gave an answer: nothing is learnt, and the verdict says so."""
     failing = {name: ScriptedChatModel(error=ConnectionError()) for name in ("small", "large")}
     given.model.models.update(failing)

@@ -14,20 +14,13 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.messages.tool import tool_call
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_pickllm import RewardCallbackHandler, RoutedChatModel
 from pickllm.policies import q_learning
-from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.scripted import ScriptedChatModel, get_weather
 
 NO_ROUTE = ConnectionError("no route")
-
-
-@tool
-def get_weather(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 class Answer(BaseModel):

@@ -21,14 +21,15 @@ from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_pickllm import RewardCallbackHandler, RoutedChatModel
-from pickllm import Arm, Request, UnknownDecision
+from pickllm import Arm, ConfigError, Request, UnknownDecision
 from pickllm.types import Hold
 from tests.langchain.recording import WAYS
-from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.scripted import ScriptedChatModel, look_up
 
 every_way = pytest.mark.parametrize("way", WAYS)
 
 NO_ROUTE = ConnectionError("no route")
+CALL = tool_call(name="look_up", args={}, id="1")
 PRICED = Arm(usd_per_mtok_in=1.0, usd_per_mtok_out=2.0)
 
 
@@ -51,12 +52,6 @@ class LoopingChatModel(ScriptedChatModel):
             tool_call(name=name, args={"place": f"place {turn}.{n}"}, id=f"call {turn}.{n}")
             for n in range(self.abreast)
         ]
-
-
-@tool
-def look_up(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 def stubborn(place: str) -> str:
@@ -337,6 +332,25 @@ def test_other_conversations_are_free() -> None:
 
 
 # An arm that cannot go on
+
+
+@every_way
+@pytest.mark.parametrize(
+    "stamp", [None, "a", 3, [], {}, {"arm": "a"}, {"decision_id": "1"}, {"arm": ["a"]}]
+)
+def test_a_stamp_that_cannot_be_read_frees_the_choice(way: str, stamp: Any) -> None:
+    """Someone else's metadata, or what a store made of ours."""
+    said = AIMessage("Yes", response_metadata={"pickllm": stamp}, tool_calls=[CALL])
+    failed = ToolMessage("no", tool_call_id="1", status="error")
+    model = RoutedChatModel(models={"a": ScriptedChatModel()}, sticky=True)
+    outer = RoutedChatModel(models={"a": model})
+
+    for asked in (model, outer):
+        WAYS[way](asked, [HumanMessage("Yes?"), said, failed], {})
+
+    assert [None, None] == [record.decision.held for record in model.router.ledger]
+    with pytest.raises(ConfigError, match="this message carries no decision"):
+        model.feedback(said, 1.0)
 
 
 @pytest.mark.parametrize("name", ["gone", "A", ""])

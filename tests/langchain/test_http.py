@@ -18,7 +18,7 @@ from langchain_openai import ChatOpenAI
 from langchain_pickllm import RoutedChatModel
 from pickllm import Arm, ArmTimeout
 from tests.langchain.recording import MODEL_WAYS, WAYS, Recorder
-from tests.langchain.serving import Served, Server, serving
+from tests.serving import Served, Server, serving
 from tests.tiny import soon
 
 every_way = pytest.mark.parametrize("way", MODEL_WAYS)

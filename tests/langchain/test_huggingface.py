@@ -10,23 +10,16 @@ from typing import Any, cast
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
-from langchain_core.tools import tool
 from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
 
 from langchain_pickllm import RoutedChatModel
 from langchain_pickllm.wrappers import is_bare_pipeline
 from pickllm.local import LocalModel
 from tests.langchain.recording import MODEL_WAYS, Recorder
-from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.scripted import ScriptedChatModel, get_weather
 from tests.tiny import ANSWER, QUESTION, tiny_folder
 
 pytestmark = pytest.mark.xdist_group("local models")
-
-
-@tool
-def get_weather(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +82,13 @@ async def test_many_at_once_get_their_own_answers(chat: ChatHuggingFace) -> None
     """Threads do not mix what they generate."""
     model = RoutedChatModel(models={"tiny": chat})
 
-    answers = await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(6)))
+    questions = [f"{number} + 2 =" for number in range(6)]
+    alone = [chat.invoke(question).text for question in questions]
 
-    assert {chat.invoke(QUESTION).text} == {answer.text for answer in answers}
+    answers = await asyncio.gather(*(model.ainvoke(question) for question in questions))
+
+    assert alone == [answer.text for answer in answers]
+    assert 6 == len(set(alone))
 
 
 async def test_leaving_its_stream_closes_its_run(chat: ChatHuggingFace) -> None:

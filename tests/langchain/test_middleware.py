@@ -107,7 +107,8 @@ def test_a_run_is_one_decision_and_its_route_is_noted(
         "probabilities": {"small": 0.5, "large": 0.5},
         "confidence": 0.5,
     } == json.loads(json.dumps(state["model_route"]))
-    assert (arm, "tool loop") == (held.decision.arm, held.decision.held and "tool loop")
+    assert held.decision.held is not None
+    assert (arm, "tool loop") == (held.decision.arm, held.decision.held.reason)
     assert "counted" == model.feedback(state["model_route"]["decision_id"], 1.0)
 
 
@@ -213,3 +214,10 @@ def test_a_routed_model_or_choices_not_both(given: dict[str, Any]) -> None:
 
     with pytest.raises(ConfigError, match="give a RoutedChatModel, or choices"):
         RoutingMiddleware(**settings)
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-4o", ScriptedChatModel()])
+def test_a_model_that_is_not_routed_is_refused(model: Any) -> None:
+    """It has no route to note."""
+    with pytest.raises(ConfigError, match="give a RoutedChatModel, or choices"):
+        RoutingMiddleware(model)

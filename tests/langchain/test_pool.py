@@ -1,30 +1,26 @@
 """What may stand in a pool, and which of it is asked: bound models, routers, arms without tools."""
 
 import logging
+import sys
 from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListLLM
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from langchain_pickllm import RoutedChatModel
-from pickllm import Arm, NoEligibleArm
+from langchain_pickllm.stamp import arm_of
+from pickllm import Arm, MissingExtra, NoEligibleArm
 from tests.langchain.recording import MODEL_WAYS, WAYS, Recorder
-from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel
+from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel, get_weather
 
 every_way = pytest.mark.parametrize("way", MODEL_WAYS)
 
 IMAGE = {"type": "image", "url": "https://example.org/cat.png"}
-
-
-@tool
-def get_weather(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 class Joke(BaseModel):
@@ -32,12 +28,6 @@ class Joke(BaseModel):
 
     setup: str
     punchline: str
-
-
-def arm_of(message: BaseMessage) -> str:
-    """The arm that answered."""
-    arm: str = message.response_metadata["pickllm"]["arm"]
-    return arm
 
 
 def alone(arm: Runnable[Any, Any]) -> RoutedChatModel:
@@ -158,6 +148,14 @@ def test_a_name_for_langchain_to_open_is_an_arm(monkeypatch: pytest.MonkeyPatch)
 
     assert "mini" == arm_of(model.invoke("Hello"))
     assert ["openai:gpt-4o-mini"] == opened
+
+
+def test_opening_by_name_needs_langchain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+    monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'pickllm\[agents\]'"):
+        RoutedChatModel(models={"mini": "openai:gpt-4o-mini"})
 
 
 def test_a_model_that_the_caller_configures_is_an_arm() -> None:
@@ -402,6 +400,19 @@ def test_an_arm_that_cannot_see_is_not_shown_images() -> None:
 
     assert {"blind", "sighted", "unknown"} == asked(model, "Hello", 60)
     assert {"sighted", "unknown"} == asked(model, look, 60)
+
+
+def test_tools_count_as_part_of_the_prompt() -> None:
+    """Their schemas have to fit the window, too."""
+    models = {
+        "short": ScriptedChatModel(profile={"max_input_tokens": 50}),
+        "long": ScriptedChatModel(profile={"max_input_tokens": 5000}),
+    }
+    model = RoutedChatModel(models=models, policy=lambda s: s.arms[0])
+    wordy = {"name": "wordy", "description": "word " * 800, "parameters": {}}
+
+    assert "short" == arm_of(model.invoke("Hello"))
+    assert "long" == arm_of(model.bind_tools([wordy]).invoke("Hello"))
 
 
 def test_a_prompt_goes_to_an_arm_whose_window_it_fits() -> None:

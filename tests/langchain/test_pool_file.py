@@ -165,6 +165,7 @@ def test_arms_may_be_called_anything(written: Any, name: str) -> None:
         (f"[arms.a]\n{OPENAI}chat = {{ model = 'y' }}", "arm 'a' cannot be opened: .*model"),
         (f"[arms.a]\n{OPENAI}chat = {{ max_tokens = 'y' }}", "cannot be opened: max_"),
         (f"[arms.a]\n{OPENAI}chat = {{ api_key = '{KEY}' }}", "name it as api_key_env"),
+        (f"[arms.a]\n{OPENAI}chat = {{ openai_api_key = '{KEY}' }}", "name it as api_key_env"),
         (
             "[arms.a]\nkind = 'local'\nmodel = 'x'\nchat = { top_p = 0.5 }",
             r"arm 'a': ChatLocal knows no \['top_p'\]",
@@ -239,7 +240,7 @@ def test_no_key_is_ever_shown(written: Any) -> None:
     ("missing", "kind", "words"),
     [
         ("langchain_openai", "openai", r"pip install 'pickllm\[demo\]'"),
-        ("langchain.chat_models", "init", "pip install langchain"),
+        ("langchain.chat_models", "init", r"pip install 'pickllm\[agents\]'"),
         ("transformers", "local", r"pip install 'pickllm\[local\]'"),
     ],
 )

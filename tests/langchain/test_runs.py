@@ -16,7 +16,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import ChatGeneration
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.schema import StreamEvent
@@ -165,7 +165,19 @@ def test_the_router_s_run_has_the_id_and_the_name_that_the_caller_gave(way: str)
     assert "answerer" != arm.name
 
 
-def test_the_decision_has_the_id_of_the_router_s_run() -> None:
+@every_way
+def test_the_decision_has_the_id_of_the_router_s_run(way: str) -> None:
+    """A run that is found in a trace leads to its decision without a look at its metadata."""
+    recorder = Recorder()
+    model = pool()
+
+    WAYS[way](chain_of(model), {"question": "2 + 2?"}, {"callbacks": [recorder]})
+
+    (record,) = model.router.ledger
+    assert str(router_run(recorder).run_id) == record.decision.id
+
+
+def test_an_id_that_the_caller_chose_for_the_run_finds_the_decision() -> None:
     """An application that keeps run ids can give feedback by them."""
     run_id = uuid.uuid4()
     model = pool()
@@ -435,10 +447,13 @@ def test_a_model_that_forgets_its_config_is_traced_below_the_router(way: str) ->
             return await within.ainvoke(args[0])
 
         def stream(self, *args: Any, **kwargs: Any) -> Iterator[AIMessageChunk]:
-            return within.stream(args[0])
+            yield AIMessageChunk("")
+            yield from within.stream(args[0])
 
-        def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[AIMessageChunk]:
-            return within.astream(args[0])
+        async def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[AIMessageChunk]:
+            yield AIMessageChunk("")
+            async for chunk in within.astream(args[0]):
+                yield chunk
 
     model = RoutedChatModel(models={"forgetful": Forgetful()})
 
@@ -446,6 +461,40 @@ def test_a_model_that_forgets_its_config_is_traced_below_the_router(way: str) ->
 
     assert SAYS == answer.text
     assert router_run(recorder).run_id == arm_run(recorder).parent_run_id
+
+
+@pytest.mark.parametrize("way", ["stream", "astream", "events_v3", "aevents_v3"])
+@pytest.mark.parametrize("in_chain", [True, False])
+def test_what_an_arm_asks_in_the_middle_of_its_stream_is_traced_below_the_router(
+    way: str, *, in_chain: bool
+) -> None:
+    """Each step of a stream has the arm's context, not the first one alone."""
+    recorder = Recorder()
+    within = ScriptedChatModel(says=SAYS)
+
+    class Asking(ScriptedChatModel):
+        def _stream(self, messages: Any, *_: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            yield from super()._stream(messages)
+            within.invoke(messages)
+
+        async def _astream(
+            self, messages: Any, *_: Any, **kwargs: Any
+        ) -> AsyncIterator[ChatGenerationChunk]:
+            async for chunk in super()._astream(messages):
+                yield chunk
+            await within.ainvoke(messages)
+
+    model = RoutedChatModel(models={"asking": Asking(says=SAYS)})
+    config = RunnableConfig(callbacks=[recorder])
+    if in_chain:
+        chain: Runnable[str, Any] = RunnableLambda(lambda said: MODEL_WAYS[way](model, said, {}))
+        chain.invoke("2 + 2?", config)
+    else:
+        MODEL_WAYS[way](model, "2 + 2?", config)
+
+    below = recorder.of_kind("llm")
+    assert 2 == len(below)
+    assert {router_run(recorder).run_id} == {span.parent_run_id for span in below}
 
 
 def test_what_is_asked_of_the_router_inside_a_function_is_traced_below_it() -> None:

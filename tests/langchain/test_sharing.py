@@ -12,20 +12,14 @@ import pytest
 from langchain_core.messages import BaseMessage
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import ConfigurableField, Runnable
-from langchain_core.tools import tool
 
 from langchain_pickllm import RoutedChatModel
+from langchain_pickllm.stamp import arm_of
 from pickllm.policies import epsilon_greedy
 from tests.langchain.recording import MODEL_WAYS, WAYS
-from tests.langchain.scripted import ScriptedChatModel
+from tests.langchain.scripted import ScriptedChatModel, get_weather
 
 every_way = pytest.mark.parametrize("way", MODEL_WAYS)
-
-
-@tool
-def get_weather(place: str) -> str:
-    """Weather at a place."""
-    return f"sunny in {place}"
 
 
 class CountingLimiter(BaseRateLimiter):
@@ -47,12 +41,6 @@ def two(**settings: Any) -> RoutedChatModel:
     """Two arms that answer with their names, one as likely as the other."""
     models = {"small": ScriptedChatModel(says="small"), "large": ScriptedChatModel(says="large")}
     return RoutedChatModel(models=models, **{"policy": "random", "seed": 1, **settings})
-
-
-def arm_of(message: BaseMessage) -> str:
-    """The arm that answered."""
-    arm: str = message.response_metadata["pickllm"]["arm"]
-    return arm
 
 
 # Copies share what is learnt
@@ -127,7 +115,7 @@ def test_a_retry_of_langchain_s_is_another_decision(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "batch", "abatch"])
 def test_a_retry_under_a_run_id_of_the_caller_s_is_another_decision(way: str) -> None:
-    """The same run id twice makes two decisions, of which the first has the id."""
+    """The same run id twice makes two decisions, and leads to both."""
     model = two()
     run_id = uuid.uuid4()
 
@@ -135,7 +123,8 @@ def test_a_retry_under_a_run_id_of_the_caller_s_is_another_decision(way: str) ->
         WAYS[way](model, "Hello", {"run_id": run_id}).response_metadata["pickllm"] for _ in range(2)
     ]
 
-    assert str(run_id) == stamps[0]["decision_id"] != stamps[1]["decision_id"]
+    ids = tuple(stamp["decision_id"] for stamp in stamps)
+    assert (2, ids) == (len(set(ids)), model.router.decisions(str(run_id)))
 
 
 def test_models_of_one_pool_may_share_a_router() -> None:
@@ -150,38 +139,59 @@ def test_models_of_one_pool_may_share_a_router() -> None:
 # At the same time
 
 
+class Echoing(ScriptedChatModel):
+    """Repeats what it was asked."""
+
+    def _whole(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        result = super()._whole(messages, *args, **kwargs)
+        result.generations[0].message.content = f"re: {messages[-1].text}"
+        return result
+
+
 def test_a_batch_keeps_its_order_and_its_limit() -> None:
     """Answers come in the order of the questions, and no more at once than allowed."""
     at_once = Counter[str]()
-    lock = threading.Lock()
+    lock, full = threading.Lock(), threading.Barrier(3, timeout=10.0)
 
-    class Busy(ScriptedChatModel):
+    class Busy(Echoing):
         def _whole(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
             with lock:
                 at_once["now"] += 1
                 at_once["most"] = max(at_once["most"], at_once["now"])
+            full.wait()  # nobody goes on before three are here
             result = super()._whole(messages, *args, **kwargs)
-            result.generations[0].message.content = f"re: {messages[-1].text}"
             with lock:
                 at_once["now"] -= 1
             return result
 
     model = RoutedChatModel(models={"a": Busy(), "b": Busy()}, policy="random", seed=1)
-    questions: list[Any] = [str(number) for number in range(40)]
+    questions: list[Any] = [str(number) for number in range(39)]
 
     answers = model.batch(questions, {"max_concurrency": 3})
 
     assert [f"re: {question}" for question in questions] == [answer.text for answer in answers]
-    assert 1 <= at_once["most"] <= 3
+    assert 3 == at_once["most"]
 
 
-async def test_an_async_batch_keeps_its_order() -> None:
+async def test_an_async_batch_keeps_its_order_and_its_limit() -> None:
     """The same for ``abatch``."""
-    model = two()
+    at_once = Counter[str]()
 
-    answers = await model.abatch(["Hello"] * 40, {"max_concurrency": 5})
+    class Busy(Echoing):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            at_once["now"] += 1
+            at_once["most"] = max(at_once["most"], at_once["now"])
+            result = await super()._agenerate(*args, **kwargs)
+            at_once["now"] -= 1
+            return result
 
-    assert [answer.text for answer in answers] == [arm_of(answer) for answer in answers]
+    model = RoutedChatModel(models={"a": Busy(), "b": Busy()}, policy="random", seed=1)
+    questions: list[Any] = [str(number) for number in range(40)]
+
+    answers = await model.abatch(questions, {"max_concurrency": 5})
+
+    assert [f"re: {question}" for question in questions] == [answer.text for answer in answers]
+    assert 5 == at_once["most"]
     assert 40 == model.stats()["outcome_ok"]
 
 

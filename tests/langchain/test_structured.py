@@ -60,7 +60,7 @@ class FillingChatModel(ScriptedChatModel):
         return [tool_call(name=name, args=args, id=self._id_of("call", messages))]
 
 
-def arm_of(**settings: Any) -> FillingChatModel:
+def filling(**settings: Any) -> FillingChatModel:
     """Fills the form well, badly or not at all."""
     prompts = {"good": GOOD, "bad": BAD, **settings.pop("prompt_to_args", {})}
     return FillingChatModel(prompt_to_args=prompts, **settings)
@@ -68,7 +68,7 @@ def arm_of(**settings: Any) -> FillingChatModel:
 
 def model_of(**settings: Any) -> RoutedChatModel:
     """One arm."""
-    return RoutedChatModel(models={"only": arm_of(**settings)})
+    return RoutedChatModel(models={"only": filling(**settings)})
 
 
 def booked(model: RoutedChatModel) -> list[dict[str, float]]:
@@ -123,7 +123,7 @@ def test_the_result_is_that_of_the_arm_and_its_parsing_is_booked(
 ) -> None:
     """Pieces and all; one judgement for each answer, by whether there was something to parse."""
     model = model_of()
-    alone = arm_of().with_structured_output(SCHEMAS[schema], include_raw=include_raw)
+    alone = filling().with_structured_output(SCHEMAS[schema], include_raw=include_raw)
     chain = model.with_structured_output(SCHEMAS[schema], include_raw=include_raw)
 
     pieces = READINGS[way](chain, prompt)
@@ -144,7 +144,7 @@ def outcome(way: str, chain: Runnable[Any, Any], prompt: str) -> Any:
 def test_an_answer_that_does_not_fit_is_booked_as_that(way: str) -> None:
     """The parser's error reaches the caller, in streams as no result at all."""
     model = model_of()
-    alone = arm_of().with_structured_output(Person)
+    alone = filling().with_structured_output(Person)
 
     told = outcome(way, model.with_structured_output(Person), "bad")
 
@@ -225,7 +225,7 @@ def test_a_model_that_fails_gave_nothing_to_parse(way: str) -> None:
 @every_way
 def test_the_arm_that_took_over_earns_it(way: str) -> None:
     """It gave the answer."""
-    models = {"first": arm_of(error=NO_ROUTE), "second": arm_of()}
+    models = {"first": filling(error=NO_ROUTE), "second": filling()}
     model = RoutedChatModel(models=models, policy=lambda _: {"first": 1.0})
 
     READINGS[way](model.with_structured_output(Person), "good")
@@ -247,7 +247,7 @@ def test_leaving_a_stream_judges_nothing() -> None:
 
 async def test_cancelling_judges_nothing() -> None:
     """Nobody waited for the answer."""
-    arm = arm_of(waits_for=threading.Event())
+    arm = filling(waits_for=threading.Event())
     model = RoutedChatModel(models={"only": arm})
     task = asyncio.create_task(model.with_structured_output(Person).ainvoke("good"))
     await until(lambda: arm.calls == 1)
@@ -296,7 +296,7 @@ def test_its_runs_are_those_of_the_chain() -> None:
     """No run is added to the trace."""
     ours, theirs = Recorder(), Recorder()
     model_of().with_structured_output(Person).invoke("good", {"callbacks": [ours]})
-    arm_of().with_structured_output(Person).invoke("good", {"callbacks": [theirs]})
+    filling().with_structured_output(Person).invoke("good", {"callbacks": [theirs]})
 
     names = [span.name for span in ours if span.name != "RoutedChatModel"]
     assert [span.name for span in theirs] == names

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from langchain_pickllm import RoutedChatModel
 from pickllm import Arm, ConfigError, NoEligibleArm
 from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel
-from tests.langchain.serving import Served, Server, serving
+from tests.serving import Served, Server, serving
 
 SUM = {"a": 2, "b": 3}
 
