@@ -6,7 +6,6 @@ knows, and tools get them here. Streams are plain functions that return generato
 function's span would end before anything has run.
 """
 
-from abc import abstractmethod
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -43,11 +42,12 @@ _dispatcher = get_dispatcher(__name__)
 class RoutedEntryPoints(FunctionCallingLLM):
     """An LLM whose calls are turns of a router; what a turn is, a subclass says."""
 
-    @abstractmethod
+    # not abstract: LlamaIndex would put a span around each
+
     def _turn(self, asked: Asked) -> Turn:
         """Read a call."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _parsed(self, routed: Routed) -> None:
         """Note that an answer had the structure that it was asked for."""
 
