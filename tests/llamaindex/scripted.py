@@ -257,7 +257,12 @@ class ScriptedLLM(FunctionCallingLLM):
             tool_name=tools[0].removeprefix(f"{self.model}:"),
             tool_kwargs=json.dumps(self.arguments),
         )
-        return ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=""), call])
+        old = {"id": call.tool_call_id, "function": {"name": call.tool_name}}
+        return ChatMessage(
+            role=MessageRole.ASSISTANT,
+            blocks=[TextBlock(text=""), call],
+            additional_kwargs={"tool_calls": [old]},  # the older form, which programs still want
+        )
 
     def _frames(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], failing: bool
