@@ -6,6 +6,7 @@ What a user meets:
     rewards.py       RewardTracker: scores queries, chats and agents, and settles what is inside
     evaluators.py    EvaluatorScore: LlamaIndex's evaluators as scores
     embeddings.py    embeddings as features of prompts
+    local.py         LocalLLM: a HuggingFace model in this process
 
 What it is made of:
 
@@ -16,17 +17,19 @@ What it is made of:
     arms.py          what LLMs say of themselves            metadata.py   the pool as one LLM
     conversations.py which arm a conversation stays with
     tracing.py       spans around a decision                hearing.py    tokens told in events
-    threads.py       blocking arms under async
+    threads.py       blocking arms under async              local_turns.py turns for chat templates
 """
 
 from llamaindex_pickllm.evaluators import EvaluatorScore, score_of
 from llamaindex_pickllm.llm import RoutedLLM
+from llamaindex_pickllm.local import LocalLLM
 from llamaindex_pickllm.rewards import FinishedUnit, RewardTracker
 from pickllm import __version__
 
 __all__ = [
     "EvaluatorScore",
     "FinishedUnit",
+    "LocalLLM",
     "RewardTracker",
     "RoutedLLM",
     "__version__",

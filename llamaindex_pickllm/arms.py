@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
+from llamaindex_pickllm.local import LocalLLM
 from pickllm.errors import ConfigError
 from pickllm.types import Arm, Capability
 
@@ -21,6 +22,9 @@ _READS: Mapping[str, Capability] = {
     "video": "video",
     "document": "pdf",
 }
+
+_TEXT_ONLY = (CustomLLM, LocalLLM)
+"""LLMs that read text alone, and have no price in a table: they run here, or are one's own."""
 
 
 def llms_of(given: object) -> dict[str, LLM]:
@@ -78,9 +82,11 @@ def calls_tools(llm: LLM) -> bool:
 
 def blocks_the_loop(llm: LLM, method: str) -> bool:
     """Whether an async method only calls its sync twin, on the loop that should stay free."""
-    return _owner(llm, method) is CustomLLM or (
-        not hasattr(CustomLLM, method) or method not in vars(CustomLLM)
-    ) and _owner(llm, "achat") is CustomLLM
+    return (
+        _owner(llm, method) is CustomLLM
+        or ((not hasattr(CustomLLM, method) or method not in vars(CustomLLM))
+        and _owner(llm, "achat") is CustomLLM)
+    )
 
 
 def _owner(llm: LLM, method: str) -> type | None:
@@ -99,7 +105,7 @@ def _completed(
         context_tokens=arm.context_tokens or max(metadata.context_window, 1),
     )
     stated = (arm.usd_per_hour, arm.usd_per_mtok_in, arm.model)
-    if all(price is None for price in stated) and not isinstance(llm, CustomLLM):
+    if all(price is None for price in stated) and not isinstance(llm, _TEXT_ONLY):
         arm = replace(arm, model=metadata.model_name, provider=arm.provider or _provider(llm))
     return arm
 
@@ -107,7 +113,7 @@ def _completed(
 def _readable(llm: LLM, reads: Collection[Modality] | None) -> dict[Capability, bool]:
     """What the arm can read. An LLM that turns messages into one text drops all else silently."""
     if reads is None:
-        return dict.fromkeys(_READS.values(), False) if isinstance(llm, CustomLLM) else {}
+        return dict.fromkeys(_READS.values(), False) if isinstance(llm, _TEXT_ONLY) else {}
     return {capability: kind in reads for kind, capability in _READS.items()}
 
 

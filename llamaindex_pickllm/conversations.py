@@ -75,9 +75,7 @@ class Conversations:
     def hold_of(self, messages: Sequence[ChatMessage], arms: Container[str]) -> Hold | None:
         """The arm to stay with, and why; None where the router is free to choose."""
         spoken = [
-            (index, author)
-            for index, author in self._authors(messages)
-            if author.arm in arms
+            (index, author) for index, author in self._authors(messages) if author.arm in arms
         ]
         newest = _last_human(messages)
         for index, author in spoken:
@@ -92,7 +90,8 @@ class Conversations:
 
     def readable(self, messages: Sequence[ChatMessage], arm: str) -> list[ChatMessage]:
         """The messages as this arm can read them: what others wrote in forms of their own is made
-        plain."""
+        plain.
+        """
         foreign = {index for index, author in self._authors(messages) if author.arm != arm}
         return [
             _plain(message) if index in foreign else message
@@ -179,6 +178,4 @@ def _selection(call: Any) -> ToolSelection | None:
         arguments = {}
     if not data.get("id") or not function.get("name"):
         return None
-    return ToolSelection(
-        tool_id=str(data["id"]), tool_name=function["name"], tool_kwargs=arguments
-    )
+    return ToolSelection(tool_id=str(data["id"]), tool_name=function["name"], tool_kwargs=arguments)

@@ -56,9 +56,7 @@ def _frames(first: object, frames: Generator[Any, None, Any]) -> Generator[Any, 
         frames.close()
 
 
-async def _aframes(
-    first: object, frames: AsyncGenerator[Any, None]
-) -> AsyncGenerator[Any, None]:
+async def _aframes(first: object, frames: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
     async with aclosing(frames):
         if first is not _END:
             yield first

@@ -312,9 +312,7 @@ class RoutedLLM(RoutedEntryPoints):
     # Inside
 
     def _turn(self, asked: Asked) -> Turn:
-        return Turn.of(
-            asked, router=self.router, llms=self.llms, conversations=self._conversations
-        )
+        return Turn.of(asked, router=self.router, llms=self.llms, conversations=self._conversations)
 
     def _parsed(self, routed: Routed) -> None:
         """That an answer had its structure is a judgement that costs nothing."""

@@ -165,9 +165,7 @@ def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:
     if role == MessageRole.SYSTEM:
         return messages
     return [
-        message.model_copy(update={"role": role})
-        if message.role == MessageRole.SYSTEM
-        else message
+        message.model_copy(update={"role": role}) if message.role == MessageRole.SYSTEM else message
         for message in messages
     ]
 

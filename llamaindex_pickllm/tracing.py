@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import NullEventHandler
 from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
@@ -118,7 +119,7 @@ def traces_around() -> tuple[str, ...]:
 def tell(call: Call) -> None:
     """Dispatch the event of a call, if anybody could hear it."""
     handlers = (*_dispatcher.event_handlers, *_dispatcher.root.event_handlers)
-    if all(isinstance(handler, HearingHandler) for handler in handlers):
+    if all(isinstance(handler, HearingHandler | NullEventHandler) for handler in handlers):
         return
     decision = call.decision
     features = decision.features

@@ -216,9 +216,7 @@ class ScriptedLLM(FunctionCallingLLM):
             raise ValueError("no tool was called")
         return found
 
-    def _begin(
-        self, way: str, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]
-    ) -> bool:
+    def _begin(self, way: str, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> bool:
         """Note a call; whether this one fails."""
         self.counts[way] += 1
         self.seen.append(Asked(way=way, messages=list(messages), kwargs=dict(kwargs)))

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 from llama_index.core import Document, MockEmbedding, VectorStoreIndex
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
-from llama_index.core.evaluation import CorrectnessEvaluator, EvaluationResult, FaithfulnessEvaluator
+from llama_index.core.evaluation import (
+    CorrectnessEvaluator,
+    EvaluationResult,
+    FaithfulnessEvaluator,
+)
 from llama_index.core.instrumentation.dispatcher import instrument_tags
 from llama_index.core.query_engine import SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
@@ -72,7 +76,7 @@ def watched() -> Iterator[Watched]:
 
 async def _drained(awaited: Any) -> str:
     response = await awaited
-    stream = getattr(response, "async_response_gen")
+    stream = response.async_response_gen
     return "".join([token async for token in stream()])
 
 

@@ -98,7 +98,13 @@ def test_the_callers_history_is_not_changed() -> None:
 
 def test_a_pool_without_tools_says_so() -> None:
     """It takes no tools, but calls them where words will do."""
-    llm = RoutedLLM(llms={"text": ScriptedTextLLM(says='Thought: I need a tool.\nAction: add\nAction Input: {"a": 2, "b": 3}')})
+    llm = RoutedLLM(
+        llms={
+            "text": ScriptedTextLLM(
+                says='Thought: I need a tool.\nAction: add\nAction Input: {"a": 2, "b": 3}'
+            )
+        }
+    )
 
     assert not llm.metadata.is_function_calling_model
     with pytest.raises(NoEligibleArm, match="cannot do tools"):
@@ -193,25 +199,21 @@ def test_a_sticky_conversation_stays_with_its_arm() -> None:
 
 def structured(says: str = '{"title": "Rain"}') -> RoutedLLM:
     """A text arm that writes JSON, and two that call a tool."""
-    able = {
-        name: ScriptedLLM(model=name, arguments={"title": "Rain"}) for name in ("one", "two")
-    }
+    able = {name: ScriptedLLM(model=name, arguments={"title": "Rain"}) for name in ("one", "two")}
     return RoutedLLM(llms={"text": ScriptedTextLLM(says=says), **able}, seed=1)
 
 
 STRUCTURES: dict[str, Callable[[Any], Any]] = {
     "plain": lambda llm: llm.structured_predict(Song, PROMPT, topic="rain"),
-    "async": lambda llm: asyncio.run(
-        _awaited(llm.astructured_predict(Song, PROMPT, topic="rain"))
-    ),
+    "async": lambda llm: asyncio.run(_awaited(llm.astructured_predict(Song, PROMPT, topic="rain"))),
     "streamed": lambda llm: last(llm.stream_structured_predict(Song, PROMPT, topic="rain")),
     "async streamed": lambda llm: asyncio.run(
         _alast(llm.astream_structured_predict(Song, PROMPT, topic="rain"))
     ),
     "as_structured_llm": lambda llm: llm.as_structured_llm(Song).complete("A song.").raw,
-    "as_structured_llm, async": lambda llm: asyncio.run(
-        _awaited(llm.as_structured_llm(Song).achat(user("A song.")))
-    ).raw,
+    "as_structured_llm, async": lambda llm: (
+        asyncio.run(_awaited(llm.as_structured_llm(Song).achat(user("A song.")))).raw
+    ),
 }
 
 
