@@ -6,7 +6,7 @@ The method is named by its plain form: "chat" stands for ``chat``, ``achat``, ``
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from llama_index.core.llms import ChatMessage
 
@@ -14,14 +14,17 @@ from pickllm.types import Capability
 
 __all__ = ["Asked", "Method", "method_of"]
 
+A = TypeVar("A")
+
 Method: TypeAlias = Literal[
     "chat", "complete", "chat_with_tools", "predict", "structured_predict", "predict_and_call"
 ]
+"""The plain form of a method's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What a caller wants of an LLM."""
+class Asked(Generic[A]):
+    """What a caller wants of an LLM; ``A`` is what the method returns."""
 
     method: Method
     args: tuple[Any, ...] = ()

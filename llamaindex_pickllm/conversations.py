@@ -44,7 +44,7 @@ class Author:
     decision_id: str
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conversations:
     """Authors of messages, as far as they are remembered."""
 
@@ -89,9 +89,7 @@ class Conversations:
         return None
 
     def readable(self, messages: Sequence[ChatMessage], arm: str) -> list[ChatMessage]:
-        """The messages as this arm can read them: what others wrote in forms of their own is made
-        plain.
-        """
+        """The messages as this arm can read them: what others wrote is made plain."""
         foreign = {index for index, author in self._authors(messages) if author.arm != arm}
         return [
             _plain(message) if index in foreign else message

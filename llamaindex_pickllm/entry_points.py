@@ -7,7 +7,7 @@ function's span would end before anything has run.
 """
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -20,11 +20,11 @@ from llama_index.core.base.llms.types import (
     MessageRole,
 )
 from llama_index.core.chat_engine.types import AgentChatResponse
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.tools import BaseTool
 from llama_index.core.types import TokenAsyncGen, TokenGen
+from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
 from llamaindex_pickllm.asked import Asked, Method
@@ -34,6 +34,7 @@ from pickllm.types import Capability, Routed
 
 __all__ = ["RoutedEntryPoints"]
 
+A = TypeVar("A")
 M = TypeVar("M", bound=BaseModel)
 
 _dispatcher = get_dispatcher(__name__)
@@ -44,7 +45,7 @@ class RoutedEntryPoints(FunctionCallingLLM):
 
     # not abstract: LlamaIndex would put a span around each
 
-    def _turn(self, asked: Asked) -> Turn:
+    def _turn(self, asked: Asked[Any]) -> Turn:
         """Read a call."""
         raise NotImplementedError
 
@@ -139,25 +140,47 @@ class RoutedEntryPoints(FunctionCallingLLM):
         """The same, frame by frame, without blocking the loop."""
         return await self._astream(_with_tools(tools, user_msg, chat_history, kwargs))
 
-    def predict_and_call(
+    def predict_and_call(  # noqa: PLR0917  # LlamaIndex's signature
         self,
         tools: Sequence[BaseTool],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        error_on_no_tool_call: bool = True,
+        error_on_tool_error: bool = False,
         **kwargs: Any,
     ) -> AgentChatResponse:
         """Let one arm choose tools and their arguments, and call them."""
-        return self._whole(self._calling(tools, user_msg, chat_history, kwargs))
+        given = {
+            "verbose": verbose,
+            "allow_parallel_tool_calls": allow_parallel_tool_calls,
+            "error_on_no_tool_call": error_on_no_tool_call,
+            "error_on_tool_error": error_on_tool_error,
+            **kwargs,
+        }
+        return self._whole(self._calling(tools, user_msg, chat_history, given))
 
-    async def apredict_and_call(
+    async def apredict_and_call(  # noqa: PLR0917  # LlamaIndex's signature
         self,
         tools: Sequence[BaseTool],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        error_on_no_tool_call: bool = True,
+        error_on_tool_error: bool = False,
         **kwargs: Any,
     ) -> AgentChatResponse:
         """The same without blocking the loop."""
-        return await self._awhole(self._calling(tools, user_msg, chat_history, kwargs))
+        given = {
+            "verbose": verbose,
+            "allow_parallel_tool_calls": allow_parallel_tool_calls,
+            "error_on_no_tool_call": error_on_no_tool_call,
+            "error_on_tool_error": error_on_tool_error,
+            **kwargs,
+        }
+        return await self._awhole(self._calling(tools, user_msg, chat_history, given))
 
     # Structures
 
@@ -244,28 +267,28 @@ class RoutedEntryPoints(FunctionCallingLLM):
         """Whether it has prompts of its own to put around what is asked; the arms' are left out."""
         return any((self.system_prompt, self.output_parser, self.query_wrapper_prompt))
 
-    def _whole(self, asked: Asked) -> Any:
+    def _whole(self, asked: Asked[A]) -> A:
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
         routed = drive_whole(self._turn(asked))
         if asked.method == "structured_predict":
             self._parsed(routed)
-        return routed.reply.message
+        return cast("A", routed.reply.message)
 
-    async def _awhole(self, asked: Asked) -> Any:
+    async def _awhole(self, asked: Asked[A]) -> A:
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
         routed = await adrive(self._turn(asked))
         if asked.method == "structured_predict":
             self._parsed(routed)
-        return routed.reply.message
+        return cast("A", routed.reply.message)
 
-    def _stream(self, asked: Asked) -> Generator[Any, None, None]:
+    def _stream(self, asked: Asked[Any]) -> Generator[Any, None, None]:
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
         return drive_stream(self._turn(asked))
 
-    async def _astream(self, asked: Asked) -> AsyncGenerator[Any, None]:
+    async def _astream(self, asked: Asked[Any]) -> AsyncGenerator[Any, None]:
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
         return await adrive_stream(self._turn(asked))
@@ -276,18 +299,18 @@ class RoutedEntryPoints(FunctionCallingLLM):
         user_msg: str | ChatMessage | None,
         history: list[ChatMessage] | None,
         kwargs: Mapping[str, Any],
-    ) -> Asked:
+    ) -> Asked[AgentChatResponse]:
         """Where no arm can call tools, all are asked for them in words."""
         needs = _TOOLS if self.metadata.is_function_calling_model else frozenset()
         return _with_tools(tools, user_msg, history, kwargs, method="predict_and_call", needs=needs)
 
     def _structured(
         self,
-        output_cls: type[BaseModel],
+        output_cls: type[M],
         prompt: PromptTemplate,
         llm_kwargs: dict[str, Any] | None,
         prompt_args: Mapping[str, Any],
-    ) -> Asked:
+    ) -> Asked[M]:
         settings, model = _without_model(llm_kwargs or {})
         return Asked(
             method="structured_predict",
@@ -298,7 +321,7 @@ class RoutedEntryPoints(FunctionCallingLLM):
             model=model,
         )
 
-    def _predict(self, prompt: BasePromptTemplate, prompt_args: Mapping[str, Any]) -> Asked:
+    def _predict(self, prompt: BasePromptTemplate, prompt_args: Mapping[str, Any]) -> Asked[str]:
         return Asked(
             method="predict",
             args=(prompt,),
@@ -310,7 +333,7 @@ class RoutedEntryPoints(FunctionCallingLLM):
 _TOOLS: frozenset[Capability] = frozenset({"tools"})
 
 
-def _chat(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Asked:
+def _chat(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Asked[ChatResponse]:
     own, model = _without_model(kwargs)
     needs = _TOOLS if own.get("tools") else frozenset()
     listed = list(messages)
@@ -319,7 +342,7 @@ def _chat(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Asked:
     )
 
 
-def _complete(prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Asked:
+def _complete(prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Asked[CompletionResponse]:
     own, model = _without_model(kwargs)
     return Asked(
         method="complete",
@@ -338,7 +361,7 @@ def _with_tools(
     *,
     method: Method = "chat_with_tools",
     needs: frozenset[Capability] = _TOOLS,
-) -> Asked:
+) -> Asked[Any]:
     own, model = _without_model(kwargs)
     asked = [user_msg] if isinstance(user_msg, ChatMessage) else []
     if isinstance(user_msg, str):

@@ -240,7 +240,7 @@ class RoutedLLM(RoutedEntryPoints):
         return self.router.policy.name
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:  # noqa: ARG003  # LlamaIndex's
         """Not to be had: a pool cannot be rebuilt from names alone."""
         if "llms" not in kwargs:
             raise ConfigError(
@@ -258,7 +258,7 @@ class RoutedLLM(RoutedEntryPoints):
             with_inner_stamp(response), error_on_no_tool_call=error_on_no_tool_call, **kwargs
         )
 
-    def _prepare_chat_with_tools(
+    def _prepare_chat_with_tools(  # noqa: PLR0917  # LlamaIndex's signature, which it inspects
         self,
         tools: Sequence[BaseTool],
         user_msg: str | ChatMessage | None = None,
@@ -293,7 +293,7 @@ class RoutedLLM(RoutedEntryPoints):
         memo.update({**shared, id(self): twin})
         twin.__dict__["router"] = copy.deepcopy(self.router, memo)
         twin.__dict__["llms"] = dict(self.llms)
-        twin._conversations = copy.deepcopy(self._conversations, memo)
+        twin._conversations = copy.deepcopy(self._conversations, memo)  # noqa: SLF001  # its own class
         return twin
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -311,7 +311,7 @@ class RoutedLLM(RoutedEntryPoints):
 
     # Inside
 
-    def _turn(self, asked: Asked) -> Turn:
+    def _turn(self, asked: Asked[Any]) -> Turn:
         return Turn.of(asked, router=self.router, llms=self.llms, conversations=self._conversations)
 
     def _parsed(self, routed: Routed) -> None:

@@ -168,7 +168,7 @@ class LocalLLM(FunctionCallingLLM):
             for block in blocks
         ]
 
-    def _prepare_chat_with_tools(
+    def _prepare_chat_with_tools(  # noqa: PLR0917  # LlamaIndex's signature
         self,
         tools: Sequence[BaseTool],
         user_msg: str | ChatMessage | None = None,

@@ -1,7 +1,7 @@
 """LlamaIndex's LLMs behind the core's port: an arm is called by the method that the caller used.
 
 So the arm formats tools, parses structures and applies its own prompts as it would alone, and its
-own spans, events, callbacks and retries work as ever; tokens are counted once, where it counts them.
+spans, events, callbacks and retries work as ever; tokens are counted once, where it counts them.
 """
 
 import contextlib
@@ -36,7 +36,13 @@ _ANSWERS: Mapping[Method, type] = {
 
 _LAST = 3
 """Frames at the end of a stream that may hold its usage."""
-_OF_TOOL_CALLERS = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
+_OF_TOOL_CALLERS = (
+    "tool_required",
+    "tool_choice",
+    "allow_parallel_tool_calls",
+    "error_on_no_tool_call",
+    "error_on_tool_error",
+)
 """Arguments that mean nothing to an arm that is asked for tools in words."""
 
 
@@ -45,7 +51,7 @@ class LLMPort:
     """The LLMs of a pool, bound to one call of the router."""
 
     llms: Mapping[str, LLM]
-    asked: Asked
+    asked: Asked[Any]
     conversations: Conversations
     heard: dict[int, object] = field(default_factory=dict, repr=False)
     """What the arm under way reported, for answers that say nothing of it themselves."""

@@ -104,8 +104,8 @@ def shows(piece: object) -> bool:
 def tool_call_ids(message: ChatMessage) -> list[str]:
     """Ids of the tools that a message calls, in whatever form its author gave them."""
     found = [getattr(block, "tool_call_id", None) for block in message.blocks]
-    for call in message.additional_kwargs.get("tool_calls") or ():
-        found.append(call.get("id") if isinstance(call, Mapping) else getattr(call, "id", None))
+    older = message.additional_kwargs.get("tool_calls") or ()
+    found += [_get(call, "id") for call in older]
     return list(dict.fromkeys(str(call_id) for call_id in found if call_id))
 
 

@@ -19,7 +19,6 @@ from typing import Any, Literal, Self, TypeAlias
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentChatResponse
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.chat_engine import (
     StreamChatEndEvent,
@@ -27,6 +26,7 @@ from llama_index.core.instrumentation.events.chat_engine import (
 )
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.workflow import Workflow
+from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
 from llamaindex_pickllm.tracing import QuietSpanHandler, span_chain
@@ -36,6 +36,7 @@ from pickllm.settling import Settling, router_of
 __all__ = ["FinishedUnit", "Kind", "RewardTracker", "Score"]
 
 Kind: TypeAlias = Literal["query", "chat", "agent"]
+"""What a unit is: the work of a query engine, of a chat engine, or of a workflow."""
 
 _KINDS: tuple[tuple[type, Kind, tuple[str, ...]], ...] = (
     (BaseQueryEngine, "query", ("query", "aquery")),
@@ -270,7 +271,7 @@ class _Spans(QuietSpanHandler):
         super().__init__()
         self._tracker = tracker
 
-    def span_enter(  # type: ignore[override]  # of the arguments it takes what it needs
+    def span_enter(
         self,
         id_: str,
         bound_args: Any,
@@ -281,12 +282,10 @@ class _Spans(QuietSpanHandler):
     ) -> None:
         self._tracker.began(id_, instance, parent_id, bound_args.arguments, tags)
 
-    def span_exit(  # type: ignore[override]  # as above
-        self, id_: str, *args: Any, result: Any = None, **kwargs: Any
-    ) -> None:
+    def span_exit(self, id_: str, *args: Any, result: Any = None, **kwargs: Any) -> None:
         self._tracker.returned(id_, result)
 
-    def span_drop(  # type: ignore[override]  # as above
+    def span_drop(
         self, id_: str, *args: Any, err: BaseException | None = None, **kwargs: Any
     ) -> None:
         self._tracker.failed(id_, err)

@@ -5,7 +5,7 @@ message's ``additional_kwargs`` to the provider, and memories count it as tokens
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from llama_index.core.llms import ChatResponse, CompletionResponse
@@ -27,7 +27,8 @@ def stamped(answer: A, call: Call) -> A:
     given = answer.additional_kwargs
     if given.get(KEY, {}).get("decision_id") == call.decision.id:  # a frame of its stream
         return answer
-    return answer.model_copy(update={"additional_kwargs": {**given, KEY: stamp_of(call, given)}})
+    stamped_kwargs = {**given, KEY: stamp_of(call, given)}
+    return cast("A", answer.model_copy(update={"additional_kwargs": stamped_kwargs}))
 
 
 def stamp_on(answer: object) -> Mapping[str, Any]:

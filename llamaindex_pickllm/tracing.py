@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import NullEventHandler
-from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llamaindex_pickllm.hearing import HearingHandler
@@ -81,12 +81,10 @@ class QuietSpanHandler(BaseSpanHandler[BaseSpan]):
         """Nothing is noted."""
 
 
-class SpanParents(QuietSpanHandler):
+class _SpanParents(QuietSpanHandler):
     """Notes the parent of each span."""
 
-    def span_enter(  # type: ignore[override]  # of the arguments it takes what it needs
-        self, id_: str, *args: Any, parent_id: str | None = None, **kwargs: Any
-    ) -> None:
+    def span_enter(self, id_: str, *args: Any, parent_id: str | None = None, **kwargs: Any) -> None:
         """Note it, and let the oldest go."""
         _span_to_parent[id_] = parent_id
         if len(_span_to_parent) > _REMEMBERED:
@@ -96,8 +94,8 @@ class SpanParents(QuietSpanHandler):
 def install() -> None:
     """See the spans of this process from now on; once is enough."""
     root = get_dispatcher()
-    if not any(isinstance(handler, SpanParents) for handler in root.span_handlers):
-        root.add_span_handler(SpanParents())
+    if not any(isinstance(handler, _SpanParents) for handler in root.span_handlers):
+        root.add_span_handler(_SpanParents())
 
 
 def span_chain(span_id: str | None) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llama_index.core.llms import LLM
 
@@ -29,7 +30,7 @@ class Turn:
     @classmethod
     def of(
         cls,
-        asked: Asked,
+        asked: Asked[Any],
         *,
         router: Router,
         llms: Mapping[str, LLM],

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
 from llamaindex_pickllm.tracing import QuietSpanHandler
@@ -40,9 +40,7 @@ def _name(span: str) -> str:
 class _Spans(QuietSpanHandler):
     _recording: Recording = PrivateAttr()
 
-    def span_enter(  # type: ignore[override]  # of the arguments it takes what it needs
-        self, id_: str, *args: Any, parent_id: str | None = None, **kwargs: Any
-    ) -> None:
+    def span_enter(self, id_: str, *args: Any, parent_id: str | None = None, **kwargs: Any) -> None:
         self._recording.spans.append((id_, parent_id))
 
     def span_drop(self, id_: str, *args: Any, **kwargs: Any) -> None:

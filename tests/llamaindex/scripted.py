@@ -1,6 +1,6 @@
 """LLMs that say what a test wrote down, through LlamaIndex's own machinery.
 
-`ScriptedLLM` answers like a provider's LLM: decorated with LlamaIndex's callbacks, async of its own,
+`ScriptedLLM` answers like a provider's: decorated with LlamaIndex's callbacks, async of its own,
 cumulative frames, usage in ``raw``, tools formatted and parsed its own way. `ScriptedTextLLM` is
 what people write from `CustomLLM`: text only, and async that blocks.
 """
@@ -181,7 +181,7 @@ class ScriptedLLM(FunctionCallingLLM):
 
         return frames()
 
-    def _prepare_chat_with_tools(
+    def _prepare_chat_with_tools(  # noqa: PLR0917  # LlamaIndex's signature
         self,
         tools: Sequence[BaseTool],
         user_msg: str | ChatMessage | None = None,

@@ -1,4 +1,4 @@
-"""Arms that fail, hang, break off, or are left: another takes over, or the arm's own error comes."""
+"""Arms that fail, hang, break off or are left: another takes over, or the own error comes."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from llamaindex_pickllm.stamp import stamp_on
 from pickllm import Fixed
 from pickllm.errors import ArmTimeout
 from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM, user
-from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer
+from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer, until
 
 every_way = pytest.mark.parametrize("way", WAYS)
 every_stream = pytest.mark.parametrize("way", ["stream_chat", "stream_complete"])
@@ -111,8 +111,7 @@ async def test_a_cancelled_call_is_cancelled() -> None:
         llms={name: ScriptedLLM(waits_for=threading.Event()) for name in ("one", "two")}
     )
     task = asyncio.create_task(llm.achat(user("Hello")))
-    while not llm.stats().get("decisions"):
-        await asyncio.sleep(0)
+    await until(lambda: bool(llm.stats().get("decisions")))
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -125,8 +124,7 @@ async def test_an_async_stream_cancelled_midway_is_cancelled() -> None:
     arm = ScriptedLLM(waits_for=threading.Event())
     llm = RoutedLLM(llms={"only": arm})
     task = asyncio.create_task(llm.astream_chat(user("Hello")))
-    while not arm.counts["opened"]:
-        await asyncio.sleep(0)
+    await until(lambda: bool(arm.counts["opened"]))
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -157,8 +155,7 @@ async def test_the_loop_stays_free_while_a_blocking_arm_works(way: str) -> None:
     llm = RoutedLLM(llms={"text": ScriptedTextLLM(waits_for=signal)})
     asked = getattr(llm, way)(user("Hello") if "chat" in way else "Hello")
     task = asyncio.create_task(asked)
-    while not llm.stats().get("decisions"):
-        await asyncio.sleep(0)
+    await until(lambda: bool(llm.stats().get("decisions")))
     signal.set()  # the loop is free to come here while the arm waits
     given = await task
     if "stream" in way:

@@ -6,8 +6,8 @@ import pytest
 from llama_index.core import Settings
 from llama_index.core.base.llms.types import ImageBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.llms import LLM, ChatMessage, MockLLM
+from llama_index_instrumentation import get_dispatcher
 
 from llamaindex_pickllm import RoutedLLM
 from llamaindex_pickllm.stamp import stamp_on
@@ -188,8 +188,9 @@ def test_metadata_of_a_mixed_pool() -> None:
     assert llm.metadata == backwards.metadata
     assert 100_000 == RoutedLLM(llms=llms, context_window="max").metadata.context_window
     assert 9_000 == RoutedLLM(llms=llms, context_window=9_000).metadata.context_window
+    wrong: Any = {"context_window": "huge"}
     with pytest.raises(ConfigError, match="context_window must be"):
-        RoutedLLM(llms=llms, context_window="huge")
+        RoutedLLM(llms=llms, **wrong)
 
 
 def test_a_prompt_goes_to_arms_whose_window_holds_it() -> None:
@@ -199,7 +200,7 @@ def test_a_prompt_goes_to_arms_whose_window_holds_it() -> None:
     long = "word " * 500
 
     assert {"able"} == {stamp_on(llm.chat(user(long)))["arm"] for _ in range(5)}
-    with pytest.raises(NoEligibleArm, match="window of 100.*window of 3000"):
+    with pytest.raises(NoEligibleArm, match=r"window of 100.*window of 3000"):
         llm.complete("word " * 5_000)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -61,6 +62,10 @@ def hugging(local: LocalModel) -> HuggingFaceLLM:
         context_window=64,
         max_new_tokens=8,
     )
+
+
+def _waited(signal: threading.Event) -> None:
+    assert signal.wait(10)
 
 
 @pytest.mark.parametrize("routed", [False, True])
@@ -157,7 +162,7 @@ def test_leaving_a_stream_stops_the_model(llm: LocalLLM) -> None:
 def test_a_hang_ends_in_a_timeout(llm: LocalLLM) -> None:
     """Whole and streamed; or another arm answers."""
     go_on = threading.Event()
-    with before_tokens(llm.model, lambda: go_on.wait(10) and None):
+    with before_tokens(llm.model, partial(_waited, go_on)):
         routed = RoutedLLM(llms={"local": llm}, timeout_s=0.1)
         for way in ("chat", "stream_chat", "achat", "astream_chat"):
             with pytest.raises(ArmTimeout):
@@ -177,7 +182,7 @@ async def test_the_loop_stays_free(llm: LocalLLM, hugging: HuggingFaceLLM) -> No
     for arm in (llm, hugging):
         routed = RoutedLLM(llms={"local": arm})
         ticked = threading.Event()
-        with before_tokens(llm.model, lambda: ticked.wait(10) and None):
+        with before_tokens(llm.model, partial(_waited, ticked)):
             task = asyncio.create_task(routed.achat(user(QUESTION)))
             await asyncio.sleep(0.01)
             ticked.set()  # from the loop: the model waits for it
@@ -190,18 +195,18 @@ async def test_the_loop_stays_free(llm: LocalLLM, hugging: HuggingFaceLLM) -> No
 def test_a_local_model_calls_tools(caller: LocalLLM) -> None:
     """And reads what they return."""
     routed = RoutedLLM(llms={"local": caller})
-    response = routed.chat_with_tools([TOOL], user_msg="1 + 2")
+    response = routed.chat_with_tools([TOOL], user_msg="1+2")
     (call,) = routed.get_tool_calls_from_response(response)
 
     assert ("add", {"a": 1, "b": 2}) == (call.tool_name, call.tool_kwargs)
     with pytest.raises(ValueError, match="called no tool"):
-        caller.get_tool_calls_from_response(caller.chat(user("1 + 2")))
+        caller.get_tool_calls_from_response(caller.chat(user("1+2")))
 
 
 async def test_an_agent_runs_on_a_local_model(caller: LocalLLM) -> None:
     """The whole loop, in a pool."""
     routed = RoutedLLM(llms={"local": caller})
-    output = await FunctionAgent(tools=[TOOL], llm=routed).run("1 + 2")
+    output = await FunctionAgent(tools=[TOOL], llm=routed).run("1+2")
 
     assert "The sum is 3" == str(output)
     assert 2 == routed.stats()["decisions"]

@@ -12,15 +12,16 @@ from llama_index.core.evaluation import (
     EvaluationResult,
     FaithfulnessEvaluator,
 )
-from llama_index.core.instrumentation.dispatcher import instrument_tags
 from llama_index.core.query_engine import SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.tools import FunctionTool, QueryEngineTool
+from llama_index_instrumentation.dispatcher import instrument_tags
 
 from llamaindex_pickllm import EvaluatorScore, FinishedUnit, RewardTracker, RoutedLLM, score_of
 from pickllm import ConfigError
 from tests.llamaindex.scripted import ScriptedLLM
+from tests.llamaindex.ways import until
 
 IMPLICIT = "Thought: I can answer without using any more tools.\nAnswer: "
 CHATS = ("simple", "context", "condense_question", "condense_plus_context")
@@ -61,7 +62,7 @@ class Watched:
         """A query engine."""
         return self.index.as_query_engine(llm=self.llm, **settings)
 
-    def chats(self, mode: str) -> Any:
+    def chats(self, mode: Any) -> Any:
         """A chat engine."""
         return self.index.as_chat_engine(llm=self.llm, chat_mode=mode)
 
@@ -199,7 +200,7 @@ def test_a_stream_that_is_left_is_not_scored(watched: Watched) -> None:
 
 def test_an_error_is_for_the_scorer_to_judge() -> None:
     """The unit says which; its decisions are found all the same."""
-    watched = Watched(score=lambda unit: 0.0)
+    watched = Watched(score=lambda _: 0.0)
     for arm in watched.llm.llms.values():
         arm.error = OSError("gone")
     with watched.tracker, pytest.raises(OSError, match="gone"):
@@ -259,15 +260,14 @@ def test_nothing_a_score_does_takes_an_answer_away(caplog: pytest.LogCaptureFixt
 async def test_an_async_score_runs_beside_what_comes_next() -> None:
     """On the loop."""
 
-    async def score(unit: FinishedUnit) -> float:
+    async def score(_: FinishedUnit) -> float:
         await asyncio.sleep(0)
         return 1.0
 
     watched = Watched(score=score)
     with watched.tracker:
         await watched.engine().aquery("Blue?")
-        while not watched.tracker.counts:
-            await asyncio.sleep(0)
+        await until(lambda: bool(watched.tracker.counts))
 
     assert {"counted": 1} == watched.tracker.counts
 
@@ -319,9 +319,7 @@ async def test_an_evaluator_judges_async_engines() -> None:
     watched = Watched(score=score)
     with watched.tracker:
         await watched.engine().aquery("Blue?")
-        async with asyncio.timeout(10):
-            while not watched.tracker.counts:
-                await asyncio.sleep(0.001)
+        await until(lambda: bool(watched.tracker.counts))
 
     assert {"counted": 1} == watched.tracker.counts
 

@@ -9,7 +9,7 @@ from llama_index.core.prompts import PromptTemplate
 
 from tests.llamaindex.scripted import user
 
-__all__ = ["ANSWERS", "STREAMS", "WAYS", "answer", "last"]
+__all__ = ["ANSWERS", "STREAMS", "WAYS", "answer", "last", "until"]
 
 
 def last(frames: Any) -> Any:
@@ -26,6 +26,13 @@ async def alast(frames: Awaitable[Any]) -> Any:
 async def atokens(tokens: Awaitable[Any]) -> str:
     """The tokens of an async stream together."""
     return "".join([token async for token in await tokens])
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop go on until something holds."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # what is waited for is no event of a loop
+            await asyncio.sleep(0)
 
 
 def _template(prompt: str) -> PromptTemplate:
