@@ -105,7 +105,8 @@ class RoutedEntryPoints(FunctionCallingLLM):
         **kwargs: Any,
     ) -> ChatResponse:
         """Ask one arm that can call tools; it formats them its own way."""
-        return self._whole(_with_tools(tools, user_msg, chat_history, kwargs))
+        response: ChatResponse = self._whole(_with_tools(tools, user_msg, chat_history, kwargs))
+        return response
 
     @_dispatcher.span
     async def achat_with_tools(
@@ -193,7 +194,8 @@ class RoutedEntryPoints(FunctionCallingLLM):
     ) -> M:
         """One arm's answer in the shape of a class, got the arm's own way."""
         if self._prompts_itself:
-            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            given: M = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return given
         return self._whole(self._structured(output_cls, prompt, llm_kwargs, prompt_args))
 
     async def astructured_predict(
@@ -205,7 +207,10 @@ class RoutedEntryPoints(FunctionCallingLLM):
     ) -> M:
         """The same without blocking the loop."""
         if self._prompts_itself:
-            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            given: M = await super().astructured_predict(
+                output_cls, prompt, llm_kwargs, **prompt_args
+            )
+            return given
         return await self._awhole(self._structured(output_cls, prompt, llm_kwargs, prompt_args))
 
     def stream_structured_predict(
