@@ -27,13 +27,17 @@ os.environ["LANGSMITH_TRACING"] = "false"
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from llama_index.core.llms import ChatMessage, ChatResponse, CustomLLM, LLMMetadata
+from llama_index.core.llms.callbacks import llm_chat_callback
 
 from langchain_pickllm import RoutedChatModel
+from llamaindex_pickllm import RoutedLLM
 from pickllm import Arm, Fixed, Outcome, Request, Router
 from pickllm.policies import POLICIES
 from pickllm.types import Attempt
 
 USAGE = {"input_tokens": 5, "output_tokens": 1, "total_tokens": 6}
+LI_USAGE = {"prompt_tokens": 5, "completion_tokens": 1}
 PRICED = {name: Arm(usd_per_mtok_in=1.0, usd_per_mtok_out=2.0) for name in ("a", "b")}
 
 
@@ -64,6 +68,41 @@ class InstantModel(BaseChatModel):
             yield chunk
 
 
+class InstantLLM(CustomLLM):
+    """Answers at once, as LlamaIndex's LLMs do, and knows async."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """A chat model."""
+        return LLMMetadata(is_chat_model=True)
+
+    @llm_chat_callback()
+    def chat(self, messages: Any, **_: Any) -> Any:
+        """One word."""
+        return ChatResponse(message=ChatMessage("yes", role="assistant"), raw={"usage": LI_USAGE})
+
+    @llm_chat_callback()
+    async def achat(self, messages: Any, **_: Any) -> Any:
+        """One word."""
+        return ChatResponse(message=ChatMessage("yes", role="assistant"), raw={"usage": LI_USAGE})
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Any, **_: Any) -> Any:
+        """Three words."""
+        return (
+            ChatResponse(message=ChatMessage(text, role="assistant"), delta=text.split()[-1])
+            for text in ("yes", "yes it", "yes it is")
+        )
+
+    def complete(self, prompt: str, formatted: bool = False, **_: Any) -> Any:
+        """Not asked here."""
+        raise NotImplementedError
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **_: Any) -> Any:
+        """Not asked here."""
+        raise NotImplementedError
+
+
 def main() -> None:
     """Run every measurement and print a table."""
     logging.disable(logging.WARNING)  # nothing is fed back on purpose here
@@ -73,6 +112,7 @@ def main() -> None:
     given = arguments.parse_args()
     rng = np.random.default_rng(given.seed)
     calls(given.calls, rng)
+    llamaindex(given.calls, rng)
     core(given.calls)
     imports()
 
@@ -92,6 +132,29 @@ def calls(count: int, rng: np.random.Generator) -> None:
             f"{np.median(added):>9.1f}  [{low:.1f}, {high:.1f}] us"
             f"{np.median(times[:, 2] - times[:, 0]):>19.1f} us"
         )
+
+
+def llamaindex(count: int, rng: np.random.Generator) -> None:
+    """Bare and routed in LlamaIndex: chat, achat, first frame of a stream."""
+    bare = InstantLLM()
+    routed = RoutedLLM(llms={"a": InstantLLM(), "b": InstantLLM()}, arms=PRICED, seed=1)
+    asked = [ChatMessage("2 + 2 =")]
+    loop = asyncio.new_event_loop()
+    ways: dict[str, Callable[[Any], Callable[[], object]]] = {
+        "chat": lambda llm: lambda: llm.chat(asked),
+        "achat": lambda llm: lambda: loop.run_until_complete(llm.achat(asked)),
+        "first frame": lambda llm: lambda: next(llm.stream_chat(asked)),
+    }
+    print(f"\n{'LlamaIndex':<14}{'bare':>9}{'routed':>9}{'added':>9}  95 % of added")
+    for name, measure in ways.items():
+        times = np.array(in_turns([measure(llm) for llm in (bare, routed)], count))
+        added = times[:, 1] - times[:, 0]
+        low, high = interval(added, rng)
+        print(
+            f"{name:<14}{np.median(times[:, 0]):>9.1f}{np.median(times[:, 1]):>9.1f}"
+            f"{np.median(added):>9.1f}  [{low:.1f}, {high:.1f}] us"
+        )
+    loop.close()
 
 
 def invoke(model: Any) -> Callable[[], object]:
@@ -162,7 +225,14 @@ def imports() -> None:
     """Milliseconds to import each package in a fresh interpreter, less an empty one's."""
     print(f"\n{'import':<22}{'ms':>6}   median of 9, an empty interpreter taken off")
     empty = import_ms("pass")
-    for package in ("numpy", "pickllm", "langchain_core.language_models", "langchain_pickllm"):
+    for package in (
+        "numpy",
+        "pickllm",
+        "langchain_core.language_models",
+        "langchain_pickllm",
+        "llama_index.core",
+        "llamaindex_pickllm",
+    ):
         print(f"{package.split('.')[0]:<22}{import_ms(f'import {package}') - empty:>6.0f}")
 
 

@@ -1,0 +1,182 @@
+"""LlamaIndex's LLMs behind the core's port: an arm is called by the method that the caller used.
+
+So the arm formats tools, parses structures and applies its own prompts as it would alone, and its
+spans, events, callbacks and retries work as ever; tokens are counted once, where it counts them.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from llama_index.core.agent.react.formatter import ReActChatFormatter
+from llama_index.core.agent.react.output_parser import ReActOutputParser
+from llama_index.core.llms import LLM, ChatMessage, ChatResponse, CompletionResponse, MessageRole
+
+from llamaindex_pickllm.arms import blocks_the_loop, calls_tools
+from llamaindex_pickllm.asked import Asked, Method, method_of
+from llamaindex_pickllm.conversations import Conversations
+from llamaindex_pickllm.hearing import hearing
+from llamaindex_pickllm.reading import finish_reason_of, reported_usage, shows, text_of, usage_of
+from llamaindex_pickllm.stamp import stamped
+from llamaindex_pickllm.threads import in_thread, in_threads
+from llamaindex_pickllm.tracing import tell
+from pickllm.errors import ArmRefused
+from pickllm.types import Call, Piece, Reply
+
+__all__ = ["LLMPort"]
+
+_ANSWERS: Mapping[Method, type] = {
+    "chat": ChatResponse,
+    "chat_with_tools": ChatResponse,
+    "complete": CompletionResponse,
+}
+"""What a method must return; the others return what their caller asked for."""
+
+_LAST = 3
+"""Frames at the end of a stream that may hold its usage."""
+_OF_TOOL_CALLERS = (
+    "tool_required",
+    "tool_choice",
+    "allow_parallel_tool_calls",
+    "error_on_no_tool_call",
+    "error_on_tool_error",
+)
+"""Arguments that mean nothing to an arm that is asked for tools in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LLMPort:
+    """The LLMs of a pool, bound to one call of the router."""
+
+    llms: Mapping[str, LLM]
+    asked: Asked[Any]
+    conversations: Conversations
+    heard: dict[int, object] = field(default_factory=dict, repr=False)
+    """What the arm under way reported, for answers that say nothing of it themselves."""
+
+    def call(self, call: Call) -> Reply:
+        """The arm's own method."""
+        with hearing(self.heard):
+            answer = self._ready(call, method_of(self.asked.method))()
+        return self._reply(call, answer)
+
+    async def acall(self, call: Call) -> Reply:
+        """The arm's own async method; where it would block the loop, the sync one in a thread."""
+        name = method_of(self.asked.method, is_async=True)
+        with hearing(self.heard):
+            if blocks_the_loop(self.llms[call.arm], name):
+                answer = await in_thread(self._ready(call, method_of(self.asked.method)))
+            else:
+                answer = await self._ready(call, name)()
+        return self._reply(call, answer)
+
+    def stream(self, call: Call) -> Iterator[Piece]:
+        """The frames of the arm's own stream, each with the decision."""
+        frames = self._ready(call, method_of(self.asked.method, stream=True))()
+        try:
+            while True:
+                with hearing(self.heard):
+                    frame = next(frames, None)
+                if frame is None:
+                    break
+                yield self._piece(call, frame)
+        finally:
+            getattr(frames, "close", _nothing)()
+
+    async def astream(self, call: Call) -> AsyncIterator[Piece]:
+        """The same on a loop; an arm that would block it works in threads."""
+        name = method_of(self.asked.method, stream=True, is_async=True)
+        threads = blocks_the_loop(self.llms[call.arm], name)
+        pieces = in_threads(self.stream(call)) if threads else self._on_loop(call, name)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+    async def _on_loop(self, call: Call, name: str) -> AsyncGenerator[Piece, None]:
+        with hearing(self.heard):
+            frames = await self._ready(call, name)()
+        try:
+            while True:
+                with hearing(self.heard):
+                    frame = await anext(frames, None)
+                if frame is None:
+                    break
+                yield self._piece(call, frame)
+        finally:
+            await getattr(frames, "aclose", _anothing)()
+
+    def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
+        """Frames of answers are cumulative; tokens of predictions add up."""
+        frames = [piece.payload for piece in pieces]
+        if isinstance(frames[0], str):
+            return self._reply(call, "".join(frames))
+        whole = next((frame for frame in reversed(frames) if shows(frame)), frames[-1])
+        counted = next(filter(reported_usage, reversed(frames[-_LAST:])), whole)
+        return self._reply(call, whole, counted)
+
+    def _ready(self, call: Call, name: str) -> Callable[[], Any]:
+        """The arm's method with all that it is called with."""
+        tell(call)
+        self.heard.clear()
+        arm, asked = self.llms[call.arm], self.asked
+        args = [self._own(call, arm, value) for value in asked.args]
+        kwargs = {key: self._own(call, arm, value) for key, value in asked.kwargs.items()}
+        if asked.method == "predict_and_call" and not calls_tools(arm):
+            for key in _OF_TOOL_CALLERS:
+                kwargs.pop(key, None)
+            kwargs.setdefault("react_chat_formatter", ReActChatFormatter.from_defaults())
+            kwargs.setdefault("output_parser", ReActOutputParser())
+        return partial(getattr(arm, name), *args, **kwargs)
+
+    def _own(self, call: Call, arm: LLM, value: Any) -> Any:
+        """A copy for this arm of what arms change: they add to histories and to settings."""
+        if isinstance(value, dict):
+            return dict(value)
+        if isinstance(value, list) and value and isinstance(value[0], ChatMessage):
+            return _in_role(self.conversations.readable(value, call.arm), arm)
+        return value
+
+    def _piece(self, call: Call, frame: object) -> Piece:
+        return Piece(payload=stamped(self._checked(call, frame), call), visible=shows(frame))
+
+    def _checked(self, call: Call, answer: object) -> object:
+        wanted = _ANSWERS.get(self.asked.method)
+        if wanted is not None and not isinstance(answer, wanted):
+            raise ArmRefused(
+                f"arm {call.arm!r} returned {type(answer).__name__}, not a {wanted.__name__}",
+                arm=call.arm,
+            )
+        return answer
+
+    def _reply(self, call: Call, answer: object, counted: object = None) -> Reply:
+        """``counted`` is the frame that holds the usage, where it is not the answer itself."""
+        self._checked(call, answer)
+        self.conversations.remember(call, self.asked.messages, answer)
+        text = text_of(answer)
+        own = self.asked.method in _ANSWERS
+        told = [counted or answer] if own else list(self.heard.values())
+        return Reply(
+            text=text,
+            message=stamped(answer, call),
+            usage=usage_of(told, self.asked.messages, text),
+            finish_reason=finish_reason_of(answer),
+        )
+
+
+def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:
+    """System messages in the role that this arm has for them."""
+    role = arm.metadata.system_role
+    if role == MessageRole.SYSTEM:
+        return messages
+    return [
+        message.model_copy(update={"role": role}) if message.role == MessageRole.SYSTEM else message
+        for message in messages
+    ]
+
+
+def _nothing() -> None: ...
+
+
+async def _anothing() -> None: ...

@@ -1,0 +1,336 @@
+"""Rewards from queries, chats and agents: score what came out, and settle each decision inside.
+
+    tracker = RewardTracker(llm, score=lambda unit: "sunny" in unit.answer)
+    with tracker:
+        engine.query("How is the weather in Oslo?")
+
+LlamaIndex has no one event that ends such a unit: a streaming query engine says that it has ended
+before its LLM is asked, a chat engine says nothing at all. What they all have is a span. A unit is
+the outermost span of a query engine, a chat engine or a workflow; it ends with its span, or, where
+the result is a stream, with the last token that its reader takes.
+"""
+
+import contextvars
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
+from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentChatResponse
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events.chat_engine import (
+    StreamChatEndEvent,
+    StreamChatErrorEvent,
+)
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index.core.workflow import Workflow
+from llama_index_instrumentation import get_dispatcher
+from pydantic import PrivateAttr
+
+from llamaindex_pickllm.tracing import QuietSpanHandler, span_chain
+from pickllm.lock import Lock
+from pickllm.settling import Settling, router_of
+
+__all__ = ["FinishedUnit", "Kind", "RewardTracker", "Score"]
+
+Kind: TypeAlias = Literal["query", "chat", "agent"]
+"""What a unit is: the work of a query engine, of a chat engine, or of a workflow."""
+
+_KINDS: tuple[tuple[type, Kind, tuple[str, ...]], ...] = (
+    (BaseQueryEngine, "query", ("query", "aquery")),
+    (BaseChatEngine, "chat", ("chat", "achat", "stream_chat", "astream_chat")),
+    (Workflow, "agent", ("run",)),
+)
+_QUESTIONS = ("str_or_query_bundle", "message", "user_msg")
+"""How methods call what is asked."""
+_MOST_OPEN = 10_000
+"""Units under way; streams that nobody reads to the end would pile up."""
+_UUID = 37
+
+_scoring: contextvars.ContextVar[bool] = contextvars.ContextVar("pickllm_scoring", default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedUnit:
+    """A query, a chat turn or an agent's run that has ended."""
+
+    id: str
+    """Id of its span; feedback by it, now or later, reaches every decision inside."""
+    kind: Kind
+    question: str
+    answer: str
+    """Empty where the unit failed."""
+    output: Any
+    """What the engine or the agent returned; None where it failed."""
+    error: BaseException | None
+    decision_ids: tuple[str, ...]
+    """The decisions made inside it, in their order."""
+    tags: Mapping[str, Any]
+    """The ``instrument_tags`` around it."""
+
+    @property
+    def contexts(self) -> list[str]:
+        """The texts that the answer was made from, as evaluators want them."""
+        nodes = getattr(self.output, "source_nodes", None) or ()
+        return [node.get_content() for node in nodes]
+
+
+Score: TypeAlias = Callable[[FinishedUnit], float | Awaitable[float | None] | None]
+"""How good a unit's answer is, in [0, 1]; None leaves its decisions unjudged."""
+
+
+@dataclass(slots=True)
+class _OpenUnit:
+    id: str
+    kind: Kind
+    question: str
+    tags: Mapping[str, Any]
+    output: Any = None
+    returned: bool = False
+    """Whether its span has ended, and only its stream is left."""
+    streamed: bool = False
+    """Whether a chat's stream has ended, which may be before its span does."""
+
+
+class RewardTracker(Settling[FinishedUnit]):
+    """Scores each unit that ends while it is attached, and feeds the score back to its decisions.
+
+    It is attached by ``with tracker:`` or `attach`, to the whole process: units without a decision
+    of this router are let go. It never raises: what goes wrong is logged. ``counts`` says how
+    often: the router's verdicts ("counted", "repeated", …), "unscored" (the score was None),
+    "scorer_failures", "refused" (no number in [0, 1], or a decision held no more), "interrupted"
+    (cancelled, or a stream that was left) and "no_decision" (nothing was routed inside).
+
+    Args:
+        llm: The routed LLM, or its router.
+        score: Gets the `FinishedUnit`, returns a score in [0, 1] or None. An async function is
+            scheduled: on the loop that runs, else in a thread of its own. What the function itself
+            asks, a judge or a query, is part of no unit and earns nothing. Units that were
+            cancelled and streams that were left are not scored at all.
+        source: Under which name the score is booked; each source is heard once for each decision.
+    """
+
+    def __init__(self, llm: Any, *, score: Score | None = None, source: str = "unit") -> None:
+        super().__init__(router_of(llm), score=score, source=source)
+        self._open: OrderedDict[str, _OpenUnit] = OrderedDict()
+        self._lock = Lock()
+        self._spans, self._events = _Spans(self), _Events(self)
+
+    def attach(self) -> Self:
+        """Watch from now on; a second time changes nothing."""
+        root = get_dispatcher()
+        if not any(handler is self._spans for handler in root.span_handlers):
+            root.add_span_handler(self._spans)
+            root.add_event_handler(self._events)
+        return self
+
+    def detach(self) -> None:
+        """Watch no longer."""
+        root = get_dispatcher()
+        root.span_handlers[:] = [h for h in root.span_handlers if h is not self._spans]
+        root.event_handlers[:] = [h for h in root.event_handlers if h is not self._events]
+
+    def __enter__(self) -> Self:
+        """Watch what happens inside."""
+        return self.attach()
+
+    def __exit__(self, *stopped: object) -> None:
+        """Watch no longer."""
+        self.detach()
+
+    # What the handlers tell
+
+    def began(
+        self, span_id: str, instance: object, parent_id: str | None, arguments: Any, tags: Any
+    ) -> None:
+        """A span began: it may be a unit, if it is inside no other."""
+        kind = _kind(span_id, instance)
+        if kind is None or _scoring.get():
+            return
+        with self._lock:
+            if any(span in self._open for span in span_chain(parent_id)):
+                return
+            self._open[span_id] = _OpenUnit(
+                id=span_id, kind=kind, question=_question(arguments), tags=dict(tags or {})
+            )
+            while len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+
+    def returned(self, span_id: str, result: Any) -> None:
+        """A span ended: with an answer, or with a stream that is still to be read."""
+        unit = self._open.get(span_id)
+        if unit is None:
+            return
+        unit.output = result
+        match result:
+            case StreamingResponse():
+                result.response_gen = self._read(unit, result.response_gen)
+            case AsyncStreamingResponse():
+                result.response_gen = self._aread(unit, result.response_gen)
+            case StreamingAgentChatResponse():
+                with self._lock:
+                    unit.returned = True
+                    over = unit.streamed
+                if over:
+                    self._finish(unit, result.response)
+            case _:
+                output = getattr(result, "result", result)  # a workflow's end carries its result
+                unit.output = output
+                self._finish(unit, str(output))
+
+    def failed(self, span_id: str, error: BaseException | None) -> None:
+        """A span ended with an error: the scorer judges it, unless somebody stopped the unit."""
+        unit = self._open.get(span_id)
+        if unit is not None:
+            self._finish(unit, "", error or RuntimeError("dropped"))
+
+    def chat_streamed(self, span_id: str | None, error: BaseException | None) -> None:
+        """A chat engine's stream ended, before its span or after it."""
+        with self._lock:
+            unit = next((self._open[s] for s in span_chain(span_id) if s in self._open), None)
+            if unit is None or unit.kind != "chat":
+                return
+            unit.streamed = True
+            over = unit.returned
+        if error is not None:
+            self._finish(unit, "", error)
+        elif over:
+            self._finish(unit, unit.output.response)
+
+    # Inside
+
+    def _read(self, unit: _OpenUnit, tokens: Any) -> Generator[str, None, None]:
+        """The tokens, read below the unit's span: LLMs that are asked only now belong to it."""
+        text = ""
+        try:
+            while True:
+                with _below(unit.id):
+                    token = next(tokens, None)
+                if token is None:
+                    break
+                text += str(token)
+                yield token
+        except BaseException as error:
+            self._finish(unit, text, error)
+            raise
+        finally:
+            getattr(tokens, "close", lambda: None)()
+        self._finish(unit, text)
+
+    async def _aread(self, unit: _OpenUnit, tokens: Any) -> AsyncGenerator[str, None]:
+        text = ""
+        try:
+            while True:
+                with _below(unit.id):
+                    token = await anext(tokens, None)
+                if token is None:
+                    break
+                text += str(token)
+                yield token
+        except BaseException as error:
+            self._finish(unit, text, error)
+            raise
+        finally:
+            if hasattr(tokens, "aclose"):
+                await tokens.aclose()
+        self._finish(unit, text)
+
+    def _finish(self, unit: _OpenUnit, answer: str, error: BaseException | None = None) -> None:
+        """Score a unit, once."""
+        with self._lock:
+            if self._open.pop(unit.id, None) is None:
+                return
+        if error is not None and not isinstance(error, Exception):
+            self.counts["interrupted"] += 1
+            return
+        finished = FinishedUnit(
+            id=unit.id,
+            kind=unit.kind,
+            question=unit.question,
+            answer="" if error else answer,
+            output=None if error else unit.output,
+            error=error,
+            decision_ids=self.router.decisions(unit.id),
+            tags=unit.tags,
+        )
+        contextvars.copy_context().run(self._settle_apart, finished)
+
+    def _settle_apart(self, finished: FinishedUnit) -> None:
+        """In a context of its own: what the score function asks is part of no unit."""
+        _scoring.set(True)
+        active_span_id.set(None)
+        self.settle(finished)
+
+
+class _Spans(QuietSpanHandler):
+    _tracker: RewardTracker = PrivateAttr()
+
+    def __init__(self, tracker: RewardTracker) -> None:
+        super().__init__()
+        self._tracker = tracker
+
+    def span_enter(
+        self,
+        id_: str,
+        bound_args: Any,
+        instance: Any = None,
+        parent_id: str | None = None,
+        tags: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self._tracker.began(id_, instance, parent_id, bound_args.arguments, tags)
+
+    def span_exit(self, id_: str, *args: Any, result: Any = None, **kwargs: Any) -> None:
+        self._tracker.returned(id_, result)
+
+    def span_drop(
+        self, id_: str, *args: Any, err: BaseException | None = None, **kwargs: Any
+    ) -> None:
+        self._tracker.failed(id_, err)
+
+
+class _Events(BaseEventHandler):
+    _tracker: RewardTracker = PrivateAttr()
+
+    def __init__(self, tracker: RewardTracker) -> None:
+        super().__init__()
+        self._tracker = tracker
+
+    def handle(self, event: Any, **kwargs: Any) -> None:
+        if isinstance(event, StreamChatEndEvent):
+            self._tracker.chat_streamed(event.span_id, None)
+        elif isinstance(event, StreamChatErrorEvent):
+            self._tracker.chat_streamed(event.span_id, event.exception)
+
+
+class _below:  # noqa: N801  # a context manager without the cost of a generator, for each token
+    """With the unit's span as the active one."""
+
+    __slots__ = ("_span_id", "_token")
+
+    def __init__(self, span_id: str) -> None:
+        self._span_id = span_id
+
+    def __enter__(self) -> None:
+        self._token = active_span_id.set(self._span_id)
+
+    def __exit__(self, *stopped: object) -> None:
+        active_span_id.reset(self._token)
+
+
+def _kind(span_id: str, instance: object) -> Kind | None:
+    for type_, kind, methods in _KINDS:
+        if isinstance(instance, type_):
+            return kind if span_id[:-_UUID].rpartition(".")[2] in methods else None
+    return None
+
+
+def _question(arguments: Mapping[str, Any]) -> str:
+    start = arguments.get("start_event")
+    asked = getattr(start, "user_msg", None) if start is not None else None
+    for name in _QUESTIONS:
+        asked = arguments.get(name) if asked is None else asked
+    text = getattr(asked, "query_str", None) or getattr(asked, "content", None) or asked
+    return "" if text is None else str(text)

@@ -1,0 +1,151 @@
+"""Where in LlamaIndex's tracing a decision was made, and the event that tells of it.
+
+Much of the framework drops a response and keeps its text: queries, predictions, agents. So each
+decision is found under the ids of the spans around it, too, and under the ids that users put into
+``instrument_tags``. For that, one light span handler notes each span's parent.
+"""
+
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any
+
+from llama_index.core.instrumentation.event_handlers import NullEventHandler
+from llama_index.core.instrumentation.span import BaseSpan, active_span_id
+from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.base import BaseEvent
+from llama_index_instrumentation.dispatcher import active_instrument_tags
+
+from llamaindex_pickllm.hearing import HearingHandler
+from pickllm.types import Call
+
+__all__ = [
+    "QuietSpanHandler",
+    "RoutingEvent",
+    "install",
+    "span_chain",
+    "tell",
+    "traces_around",
+]
+
+_REMEMBERED = 20_000
+"""Spans whose parent is known; ended ones are kept, for streams are read after their spans."""
+_DEEPEST = 64
+
+_span_to_parent: OrderedDict[str, str | None] = OrderedDict()
+_dispatcher = get_dispatcher(__name__)
+
+
+class RoutingEvent(BaseEvent):
+    """An arm is asked. Holds nothing of the prompt but a hash of its features."""
+
+    decision_id: str
+    arm: str
+    """Who is asked: the arm chosen, or one that takes over from an arm that failed."""
+    chosen: str
+    arms: tuple[str, ...]
+    """The candidates."""
+    propensity: float
+    """Probability with which ``chosen`` was drawn."""
+    policy: str
+    features: str
+    """Hash of the prompt's features; empty where nobody looked at it."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As it appears in traces."""
+        return "PickLLMRoutingEvent"
+
+
+class QuietSpanHandler(BaseSpanHandler[BaseSpan]):
+    """A span handler that keeps no spans of its own."""
+
+    def new_span(self, *args: Any, **kwargs: Any) -> None:
+        """None is kept."""
+
+    def prepare_to_exit_span(self, *args: Any, **kwargs: Any) -> None:
+        """None is kept."""
+
+    def prepare_to_drop_span(self, *args: Any, **kwargs: Any) -> None:
+        """None is kept."""
+
+    def span_enter(self, id_: str, *args: Any, **kwargs: Any) -> None:
+        """Nothing is noted."""
+
+    def span_exit(self, id_: str, *args: Any, **kwargs: Any) -> None:
+        """Nothing is noted."""
+
+    def span_drop(self, id_: str, *args: Any, **kwargs: Any) -> None:
+        """Nothing is noted."""
+
+
+class _SpanParents(QuietSpanHandler):
+    """Notes the parent of each span."""
+
+    def span_enter(self, id_: str, *args: Any, parent_id: str | None = None, **kwargs: Any) -> None:
+        """Note it, and let the oldest go."""
+        _span_to_parent[id_] = parent_id
+        if len(_span_to_parent) > _REMEMBERED:
+            _span_to_parent.popitem(last=False)
+
+
+def install() -> None:
+    """See the spans of this process from now on; once is enough."""
+    root = get_dispatcher()
+    if not any(isinstance(handler, _SpanParents) for handler in root.span_handlers):
+        root.add_span_handler(_SpanParents())
+
+
+def span_chain(span_id: str | None) -> Iterator[str]:
+    """A span and those around it, the innermost first."""
+    for _ in range(_DEEPEST):
+        if span_id is None:
+            return
+        yield span_id
+        span_id = _span_to_parent.get(span_id)
+
+
+def traces_around() -> tuple[str, ...]:
+    """Ids under which a decision made here is found: spans, tags that are ids, OpenTelemetry."""
+    tags = active_instrument_tags.get()
+    ids = [value for key, value in tags.items() if _is_id(key) and isinstance(value, str)]
+    return tuple(dict.fromkeys((*span_chain(active_span_id.get()), *ids, *_telemetry())))
+
+
+def tell(call: Call) -> None:
+    """Dispatch the event of a call, if anybody could hear it."""
+    handlers = (*_dispatcher.event_handlers, *_dispatcher.root.event_handlers)
+    if all(isinstance(handler, HearingHandler | NullEventHandler) for handler in handlers):
+        return
+    decision = call.decision
+    features = decision.features
+    digest = blake2b(features.tobytes(), digest_size=8).hexdigest() if features.size else ""
+    _dispatcher.event(
+        RoutingEvent(
+            decision_id=decision.id,
+            arm=call.arm,
+            chosen=decision.arm,
+            arms=decision.arms,
+            propensity=decision.propensity,
+            policy=decision.policy,
+            features=digest,
+        )
+    )
+
+
+def _is_id(key: str) -> bool:
+    """Whether a tag names one piece of work: "request_id", "llamaindex.run_id"."""
+    return key == "id" or key.endswith(("_id", ".id", "-id"))
+
+
+def _telemetry() -> tuple[str, ...]:
+    """Ids of OpenTelemetry's span and trace, where some program uses it."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return ()
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return ()
+    return (trace.format_span_id(context.span_id), trace.format_trace_id(context.trace_id))

@@ -1,0 +1,279 @@
+"""Every way in: what comes is the arm's own, with the decision beside it."""
+
+from typing import Any
+
+import pytest
+from llama_index.core import Settings
+from llama_index.core.base.llms.types import ImageBlock
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.llms import LLM, ChatMessage, MockLLM
+from llama_index_instrumentation import get_dispatcher
+
+from llamaindex_pickllm import RoutedLLM
+from llamaindex_pickllm.stamp import stamp_on
+from pickllm import Arm, ConfigError, NoEligibleArm
+from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM, user
+from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer
+
+every_way = pytest.mark.parametrize("way", WAYS)
+every_answer = pytest.mark.parametrize("way", ANSWERS)
+
+PRICES = {name: Arm(usd_per_hour=1.0) for name in ("small", "large")}
+
+
+def pool(**settings: Any) -> dict[str, LLM]:
+    """Two arms that say their names."""
+    return {name: ScriptedLLM(says=name, model=name, **settings) for name in ("small", "large")}
+
+
+def routed(llms: dict[str, LLM] | None = None, **settings: Any) -> RoutedLLM:
+    """Two arms, seeded."""
+    return RoutedLLM(llms=llms or pool(), **{"seed": 1, **settings})
+
+
+@every_way
+def test_every_way_reaches_one_arm(way: str) -> None:
+    """And one decision is booked for it."""
+    llm = routed(arms=PRICES)
+
+    text = answer(WAYS[way](llm, "Hello"))
+
+    assert text in ("small", "large")
+    assert (1, 1) == (llm.stats()["decisions"], llm.stats()["outcome_ok"])
+    assert [1] == [arm.calls for arm in llm.llms.values() if arm.calls]
+
+
+@every_answer
+def test_the_response_is_the_arms_own_with_the_decision(way: str) -> None:
+    """Text, raw and role are as they came; the message itself carries nothing."""
+    arm = ScriptedLLM()
+    alone, response = ANSWERS[way](arm, "Hello"), ANSWERS[way](routed({"only": arm}), "Hello")
+
+    assert answer(alone) == answer(response)
+    assert alone.raw == response.raw
+    assert "only" == response.additional_kwargs["pickllm"]["arm"]
+    assert {} == getattr(response, "message", ChatMessage()).additional_kwargs
+    assert {} == alone.additional_kwargs
+
+
+@every_answer
+def test_feedback_and_explanation_go_by_the_response(way: str) -> None:
+    """Or by the id in it."""
+    llm = routed(arms=PRICES)
+    response = ANSWERS[way](llm, "Hello")
+
+    assert "counted" == llm.feedback(response, 1.0)
+    assert "repeated" == llm.feedback(stamp_on(response)["decision_id"], 0.0)
+    assert answer(response) == llm.explain(response).decision.arm
+    assert "ok" == llm.explain(response).status
+
+
+@pytest.mark.parametrize("way", [way for way in ANSWERS if way not in STREAMS])
+def test_reported_tokens_are_what_it_cost(way: str) -> None:
+    """The usage in the provider's own object is counted."""
+    prices = {"only": Arm(usd_per_mtok_in=1e6, usd_per_mtok_out=1e6)}
+    llm = RoutedLLM(llms={"only": ScriptedLLM(says="one two")}, arms=prices)
+    response = ANSWERS[way](llm, "a b c")
+
+    assert 5.0 == llm.explain(response).attempts[-1].cost_usd
+
+
+@pytest.mark.parametrize("way", [*STREAMS, "predict", "apredict", "stream", "astream"])
+def test_tokens_are_found_where_the_result_does_not_say_them(way: str) -> None:
+    """In the last frame of a stream, and in the events below a prediction."""
+    prices = {"only": Arm(usd_per_mtok_in=1e6, usd_per_mtok_out=1e6)}
+    llm = RoutedLLM(llms={"only": ScriptedLLM(says="one two")}, arms=prices)
+    WAYS[way](llm, "a b c")
+    last = llm.router.last_decision
+    assert last is not None
+
+    assert 5.0 == llm.explain(last.id).attempts[-1].cost_usd
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_every_frame_carries_the_decision(way: str) -> None:
+    """For a consumer may keep any of them."""
+    llm = routed()
+    if way.startswith("a"):
+        response = ANSWERS[way](llm, "Hello")
+        assert stamp_on(response)
+        return
+    given = user("Hello") if "chat" in way else "Hello"
+    stamps = [stamp_on(frame)["decision_id"] for frame in getattr(llm, way)(given)]
+    assert len(stamps) > 1
+    assert {stamps[0]} == set(stamps)
+
+
+def test_model_pins_and_narrows() -> None:
+    """An argument of the call that no arm gets to see."""
+    llm = routed()
+
+    assert "large" == answer(llm.chat(user("Hello"), model="large"))
+    assert answer(llm.complete("Hello", model=["small"])) == "small"
+    assert {} == llm.llms["large"].seen[0].kwargs
+    with pytest.raises(ConfigError, match="names no arm"):
+        llm.chat(user("Hello"), model="huge")
+
+
+@every_way
+def test_arguments_reach_the_arm(way: str) -> None:
+    """Whatever the caller gives for the provider."""
+    llm = routed()
+    if way in ("chat", "complete"):
+        given: Any = user("Hello") if way == "chat" else "Hello"
+        getattr(llm, way)(given, temperature=0.5)
+        seen = [asked for arm in llm.llms.values() for asked in arm.seen]
+        assert [{"temperature": 0.5}] == [dict(asked.kwargs) for asked in seen]
+
+
+def test_the_callback_manager_reaches_the_arms() -> None:
+    """Tokens are counted as for the arm alone, with ``Settings`` or with an argument."""
+    counter = TokenCountingHandler(tokenizer=str.split)
+    alone = ScriptedLLM(callback_manager=CallbackManager([counter]))
+    alone.chat(user("a b c"))
+    expected = counter.total_llm_token_count
+    again = TokenCountingHandler(tokenizer=str.split)
+    llm = RoutedLLM(llms={"only": ScriptedLLM()}, callback_manager=CallbackManager([again]))
+    llm.chat(user("a b c"))
+    late = TokenCountingHandler(tokenizer=str.split)
+    llm.callback_manager = CallbackManager([late])
+    llm.chat(user("a b c"))
+
+    assert expected > 0
+    assert [expected, expected] == [again.total_llm_token_count, late.total_llm_token_count]
+
+
+def test_settings_take_it_as_any_llm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``Settings.llm`` hands its callback manager on."""
+    llm = routed()
+    manager = CallbackManager([TokenCountingHandler(tokenizer=str.split)])
+    monkeypatch.setattr(Settings, "_llm", llm)
+    monkeypatch.setattr(Settings, "_callback_manager", manager)
+
+    assert Settings.llm is llm
+    assert [manager, manager] == [arm.callback_manager for arm in llm.llms.values()]
+
+
+def test_the_rate_limiter_is_asked_once_for_each_call() -> None:
+    """Sync and async."""
+
+    class Limiter:
+        taken = 0
+
+        def acquire(self) -> None:
+            self.taken += 1
+
+        async def async_acquire(self) -> None:
+            self.taken += 1
+
+    limiter = Limiter()
+    llm = routed(rate_limiter=limiter)
+    for ask in WAYS.values():
+        ask(llm, "Hello")
+
+    assert len(WAYS) == limiter.taken
+
+
+def test_metadata_of_a_mixed_pool() -> None:
+    """The smallest window, room left for a prompt, and what some arm can."""
+    llms = {"text": ScriptedTextLLM(), "able": ScriptedLLM(window=100_000)}
+    llm = RoutedLLM(llms=llms)
+    backwards = RoutedLLM(llms=dict(reversed(llms.items())))
+
+    assert 2_000 == llm.metadata.context_window
+    assert 64 == llm.metadata.num_output
+    assert llm.metadata.is_chat_model
+    assert llm.metadata.is_function_calling_model
+    assert "pickllm(able,text)" == llm.metadata.model_name
+    assert llm.metadata == backwards.metadata
+    assert 100_000 == RoutedLLM(llms=llms, context_window="max").metadata.context_window
+    assert 9_000 == RoutedLLM(llms=llms, context_window=9_000).metadata.context_window
+    wrong: Any = {"context_window": "huge"}
+    with pytest.raises(ConfigError, match="context_window must be"):
+        RoutedLLM(llms=llms, **wrong)
+
+
+def test_a_prompt_goes_to_arms_whose_window_holds_it() -> None:
+    """And where none does, the error says so for each."""
+    llms = {"text": ScriptedTextLLM(window=100), "able": ScriptedLLM(window=3_000)}
+    llm = RoutedLLM(llms=llms, seed=1)
+    long = "word " * 500
+
+    assert {"able"} == {stamp_on(llm.chat(user(long)))["arm"] for _ in range(5)}
+    with pytest.raises(NoEligibleArm, match=r"window of 100.*window of 3000"):
+        llm.complete("word " * 5_000)
+
+
+def test_images_go_only_to_arms_that_read_them() -> None:
+    """A text arm would drop them silently; nested ones and those of earlier turns count, too."""
+    picture = ChatMessage(role="user", blocks=[ImageBlock(url="http://localhost/a.png")])
+    asked = [picture, *user("What is on it?")]
+    llms: dict[str, LLM] = {"text": ScriptedTextLLM(), "eyes": ScriptedLLM(says="A cat")}
+
+    assert "A cat" == answer(RoutedLLM(llms=llms).chat(asked))
+    with pytest.raises(NoEligibleArm, match="cannot do images"):
+        RoutedLLM(llms={"text": ScriptedTextLLM()}).chat(asked)
+    blind = RoutedLLM(llms=llms, modalities={"eyes": {"text"}, "text": {"text", "image"}})
+    assert "text" == stamp_on(blind.chat(asked))["arm"]
+
+
+def test_a_router_in_a_router_works() -> None:
+    """Each has its decision, and each can be told."""
+    inner = routed()
+    outer = RoutedLLM(llms={"inner": inner, "inner2": MockLLM(max_tokens=1)})
+    response = outer.chat(user("Hello"), model="inner")
+    stamp = stamp_on(response)
+
+    assert "inner" == stamp["arm"]
+    assert answer(response) == stamp["inner"]["arm"]
+    assert "counted" == outer.feedback(response, 1.0)
+    assert "counted" == inner.feedback(stamp["inner"]["decision_id"], 1.0)
+    *_, frame = outer.stream_chat(user("Hello"), model="inner")
+    assert answer(frame) == stamp_on(frame)["inner"]["arm"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"llms": {}}, "pool is empty"),
+        ({"llms": []}, "llms must map names"),
+        ({"llms": {"a": "gpt-4o"}}, "no LLM but str"),
+        ({"llms": {"a": MockLLM}}, "no LLM but MockLLM"),
+        ({"llms": {1: MockLLM()}}, "must be a string"),
+        ({"llms": {"a": MockLLM()}, "arms": {"b": Arm()}}, "arms names"),
+        ({"llms": {"a": MockLLM()}, "modalities": {"b": {"text"}}}, "modalities names"),
+        ({"llms": {"a": MockLLM()}, "modalities": {"a": {"smell"}}}, "must be some of"),
+        ({"llms": {"a": MockLLM()}, "temprature": 1}, "takes no temprature"),
+        ({"llms": {"a": MockLLM()}, "featurizer": 3}, "featurizer must be"),
+    ],
+)
+def test_what_cannot_work_is_told_at_once(settings: dict[str, Any], complaint: str) -> None:
+    """With what to do."""
+    with pytest.raises(ConfigError, match=complaint):
+        RoutedLLM(**settings)
+
+
+@every_answer
+def test_spans_and_events_are_those_of_the_arm_below_one_of_the_router(way: str) -> None:
+    """Nothing is told of twice."""
+    from tests.llamaindex.recording import recorded
+
+    arm = ScriptedLLM()
+    with recorded() as alone:
+        ANSWERS[way](arm, "Hello")
+    with recorded() as with_router:
+        ANSWERS[way](RoutedLLM(llms={"only": arm}), "Hello")
+
+    events = [name for name in with_router.events if name != "PickLLMRoutingEvent"]
+    assert alone.events == events
+    assert [f"RoutedLLM.{way}"] == with_router.roots
+    assert {f"ScriptedLLM.{way}": f"RoutedLLM.{way}"} == with_router.parents
+
+
+def test_dispatcher_is_left_as_it_was() -> None:
+    """One handler of each kind for all routed LLMs of a process."""
+    routed()
+    before = len(get_dispatcher().span_handlers), len(get_dispatcher().event_handlers)
+    routed()
+
+    assert before == (len(get_dispatcher().span_handlers), len(get_dispatcher().event_handlers))
