@@ -35,12 +35,13 @@ from llamaindex_pickllm.entry_points import RoutedEntryPoints
 from llamaindex_pickllm.metadata import ContextWindow, checked_window, metadata_of
 from llamaindex_pickllm.stamp import decision_id_of, stamp_on, with_inner_stamp
 from llamaindex_pickllm.turn import Turn
+from pickllm.books import Verdict
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
 from pickllm.protocols import Featurizer, Reward
-from pickllm.router import Router, Verdict
+from pickllm.router import Router
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
 from pickllm.stores import StoreLike
