@@ -8,6 +8,7 @@ it, so its tokens are never streamed to the reader of the answer.
 """
 
 from functools import partial
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
@@ -23,14 +24,14 @@ __all__ = ["ask_of"]
 _RUN_NAME = "pickllm scorer"
 
 
-def ask_of(model: BaseChatModel | Runnable[object, object]) -> Ask:
+def ask_of(model: BaseChatModel | Runnable[Any, Any]) -> Ask:
     """A function that asks ``model``, a chat model with or without something around it."""
     if not isinstance(model, Runnable):
         raise ConfigError(f"give a chat model to ask; this is {type(model).__name__}")
     return partial(_ask, model)
 
 
-def _ask(model: Runnable[object, object], prompt: str) -> Reply:
+def _ask(model: Runnable[Any, Any], prompt: str) -> Reply:
     messages = [HumanMessage(prompt)]
     answer = model.invoke(messages, {"callbacks": [], "run_name": _RUN_NAME})
     if isinstance(answer, str):

@@ -447,11 +447,11 @@ def test_a_model_that_forgets_its_config_is_traced_below_the_router(way: str) ->
             return await within.ainvoke(args[0])
 
         def stream(self, *args: Any, **kwargs: Any) -> Iterator[AIMessageChunk]:
-            yield AIMessageChunk("")
+            yield AIMessageChunk(content="")
             yield from within.stream(args[0])
 
         async def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[AIMessageChunk]:
-            yield AIMessageChunk("")
+            yield AIMessageChunk(content="")
             async for chunk in within.astream(args[0]):
                 yield chunk
 
