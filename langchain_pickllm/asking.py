@@ -10,6 +10,7 @@ it, so its tokens are never streamed to the reader of the answer.
 from functools import partial
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable
 
@@ -23,7 +24,7 @@ __all__ = ["ask_of"]
 _RUN_NAME = "pickllm scorer"
 
 
-def ask_of(model: Runnable[Any, Any]) -> Ask:
+def ask_of(model: BaseChatModel | Runnable[Any, Any]) -> Ask:
     """A function that asks ``model``, a chat model with or without something around it."""
     if not isinstance(model, Runnable):
         raise ConfigError(f"give a chat model to ask; this is {type(model).__name__}")

@@ -79,7 +79,7 @@ def test_the_policy_sees_the_words_of_the_state() -> None:
 )
 def test_other_questions_are_refused(question: Any) -> None:
     """It knows its arms, and nothing else."""
-    with pytest.raises(ConfigError, match="whose labels are arms"):
+    with pytest.raises(ConfigError, match="whose labels are the same arms"):
         ask(router_of(), question)
 
 
