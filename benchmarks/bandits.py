@@ -67,7 +67,7 @@ ZEROEVAL = [
     "claude-3-5-sonnet-20240620",
 ]
 POOLS = {"mmlu_pro": MMLU_PRO, "zeroeval": ZEROEVAL}
-LEARN, MEASURE = 2_000, 1_200
+LEARN, MEASURE = 1_500, 1_000
 WEIGHTS = {
     "quality alone": Weights(quality=1.0, cost=0.0, latency=0.0),
     "quality .8, cost .2": Weights(quality=0.8, cost=0.2, latency=0.0),
