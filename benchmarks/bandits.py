@@ -216,7 +216,7 @@ def quality(data: Path, name: str, seeds: int) -> None:
         "epsilon_greedy": ours(epsilon_greedy),
         "ParetoBandit, alpha .01": pareto_bandit(alpha=0.01, forgetting_factor=0.997),
         "ParetoBandit, alpha .1, gamma 1": pareto_bandit(alpha=0.1, forgetting_factor=1.0),
-        "ParetoBandit, tuned as ours": pareto_bandit(
+        "ParetoBandit, our penalty": pareto_bandit(
             alpha=0.2, forgetting_factor=1.0, init_lambda=20.0
         ),
         "random": always_random,
