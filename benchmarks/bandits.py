@@ -67,7 +67,7 @@ ZEROEVAL = [
     "claude-3-5-sonnet-20240620",
 ]
 POOLS = {"mmlu_pro": MMLU_PRO, "zeroeval": ZEROEVAL}
-LEARN, MEASURE = 2_000, 1_200
+LEARN, MEASURE = 1_500, 1_000
 WEIGHTS = {
     "quality alone": Weights(quality=1.0, cost=0.0, latency=0.0),
     "quality .8, cost .2": Weights(quality=0.8, cost=0.2, latency=0.0),
@@ -216,7 +216,7 @@ def quality(data: Path, name: str, seeds: int) -> None:
         "epsilon_greedy": ours(epsilon_greedy),
         "ParetoBandit, alpha .01": pareto_bandit(alpha=0.01, forgetting_factor=0.997),
         "ParetoBandit, alpha .1, gamma 1": pareto_bandit(alpha=0.1, forgetting_factor=1.0),
-        "ParetoBandit, tuned as ours": pareto_bandit(
+        "ParetoBandit, our penalty": pareto_bandit(
             alpha=0.2, forgetting_factor=1.0, init_lambda=20.0
         ),
         "random": always_random,

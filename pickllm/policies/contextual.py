@@ -54,7 +54,7 @@ from pickllm.types import (
 
 __all__ = ["Contextual", "ContextualState"]
 
-_QUALITY = Ridge(target="score", penalty=20.0, prior_count=2.0, noise=0.2)
+_QUALITY = Ridge(target="score", penalty=20.0, prior_count=2.0, noise=0.3)
 _EXPLORER = Thompson(width=1.0, epsilon=0.01)
 _MOST_PRESSURE = 5.0
 """What a budget can add to the weight of cost, in weights of quality."""

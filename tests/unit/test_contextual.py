@@ -258,7 +258,7 @@ def test_explanation_tells_quality_cost_and_latency() -> None:
     """What a value is made of stands beside it."""
     router = Router(arms=[CHEAP, DEAR], seed=1)
     page = str(router.explain(settled(router).id))
-    assert "(quality 0.70 ± 0.1" in page
+    assert "(quality 0.70 ± 0.2" in page
     assert "cost $0.013, latency unknown" in page
 
 
