@@ -82,10 +82,7 @@ def calls_tools(llm: LLM) -> bool:
 
 def blocks_the_loop(llm: LLM, method: str) -> bool:
     """Whether an async method only calls its sync twin, on the loop that should stay free."""
-    return _owner(llm, method) is CustomLLM or (
-        (not hasattr(CustomLLM, method) or method not in vars(CustomLLM))
-        and _owner(llm, "achat") is CustomLLM
-    )
+    return _owner(llm, method if method in vars(CustomLLM) else "achat") is CustomLLM
 
 
 def _owner(llm: LLM, method: str) -> type | None:

@@ -53,19 +53,19 @@ class LLMPort:
     llms: Mapping[str, LLM]
     asked: Asked[Any]
     conversations: Conversations
-    heard: dict[int, object] = field(default_factory=dict, repr=False)
-    """What the arm under way reported, for answers that say nothing of it themselves."""
+    arm_to_heard: dict[str, dict[int, object]] = field(default_factory=dict, repr=False)
+    """What each arm reported, for answers that say nothing of it themselves."""
 
     def call(self, call: Call) -> Reply:
         """The arm's own method."""
-        with hearing(self.heard):
+        with hearing(self._told(call)):
             answer = self._ready(call, method_of(self.asked.method))()
         return self._reply(call, answer)
 
     async def acall(self, call: Call) -> Reply:
         """The arm's own async method; where it would block the loop, the sync one in a thread."""
         name = method_of(self.asked.method, is_async=True)
-        with hearing(self.heard):
+        with hearing(self._told(call)):
             if blocks_the_loop(self.llms[call.arm], name):
                 answer = await in_thread(self._ready(call, method_of(self.asked.method)))
             else:
@@ -77,7 +77,7 @@ class LLMPort:
         frames = self._ready(call, method_of(self.asked.method, stream=True))()
         try:
             while True:
-                with hearing(self.heard):
+                with hearing(self._told(call)):
                     frame = next(frames, None)
                 if frame is None:
                     break
@@ -95,11 +95,11 @@ class LLMPort:
                 yield piece
 
     async def _on_loop(self, call: Call, name: str) -> AsyncGenerator[Piece, None]:
-        with hearing(self.heard):
+        with hearing(self._told(call)):
             frames = await self._ready(call, name)()
         try:
             while True:
-                with hearing(self.heard):
+                with hearing(self._told(call)):
                     frame = await anext(frames, None)
                 if frame is None:
                     break
@@ -116,10 +116,12 @@ class LLMPort:
         counted = next(filter(reported_usage, reversed(frames[-_LAST:])), whole)
         return self._reply(call, whole, counted)
 
+    def _told(self, call: Call) -> dict[int, object]:
+        return self.arm_to_heard.setdefault(call.arm, {})
+
     def _ready(self, call: Call, name: str) -> Callable[[], Any]:
         """The arm's method with all that it is called with."""
         tell(call)
-        self.heard.clear()
         arm, asked = self.llms[call.arm], self.asked
         args = [self._own(call, arm, value) for value in asked.args]
         kwargs = {key: self._own(call, arm, value) for key, value in asked.kwargs.items()}
@@ -156,7 +158,7 @@ class LLMPort:
         self.conversations.remember(call, self.asked.messages, answer)
         text = text_of(answer)
         own = self.asked.method in _ANSWERS
-        told = [counted or answer] if own else list(self.heard.values())
+        told = [counted or answer] if own else list(self._told(call).values())
         return Reply(
             text=text,
             message=stamped(answer, call),

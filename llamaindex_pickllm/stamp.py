@@ -59,7 +59,9 @@ def decision_id_of(response_or_id: object) -> str:
         return str(stamp["decision_id"])
     if not isinstance(response_or_id, str | UUID):
         raise ConfigError(
-            "give the response that the routed LLM returned, its decision id, or the id of a span "
-            f"or a tag around it; this is {type(response_or_id).__name__}"
+            "give the response that the routed LLM returned, its decision id, or an id around it; "
+            f"this is {type(response_or_id).__name__}. What an engine or an agent returns carries "
+            'no decision: put instrument_tags({"request_id": ...}) around it and give that id, or '
+            "have a RewardTracker score it"
         )
     return str(response_or_id)

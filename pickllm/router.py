@@ -455,7 +455,8 @@ class Router:
         ):
             logger.warning(
                 "%d decisions and no feedback: nothing is learnt. Give the router a scorer, call "
-                "feedback(), or attach a RewardCallbackHandler to your chain",
+                "feedback(), or attach a RewardCallbackHandler (LangChain) or a RewardTracker "
+                "(LlamaIndex)",
                 _SILENCE,
             )
 

@@ -10,7 +10,7 @@ from llama_index.core.llms import LLM
 
 from llamaindex_pickllm import RoutedLLM
 from llamaindex_pickllm.stamp import stamp_on
-from pickllm import Fixed
+from pickllm import Arm, Fixed
 from pickllm.errors import ArmTimeout
 from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM, user
 from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer, until
@@ -172,7 +172,7 @@ def test_an_arm_that_hangs_is_timed_out(way: str) -> None:
         "hangs": ScriptedTextLLM(waits_for=never),
         "good": ScriptedLLM(says="fine"),
     }
-    llm = RoutedLLM(llms=llms, policy=Fixed(arm="hangs"), timeout_s=0.05)
+    llm = RoutedLLM(llms=llms, policy=Fixed(arm="hangs"), arms={"hangs": Arm(timeout_s=0.05)})
 
     assert "fine" == answer(WAYS[way](llm, "Hello"))
     never.set()

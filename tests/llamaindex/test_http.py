@@ -152,7 +152,7 @@ async def test_a_server_that_hangs_is_timed_out(server: Server) -> None:
     never = threading.Event()
     server.models.update(hangs=Served(waits_for=never), good=Served(says="fine"))
     llms = {name: like(server, name) for name in ("hangs", "good")}
-    llm = RoutedLLM(llms=llms, policy=Fixed(arm="hangs"), timeout_s=0.2)
+    llm = RoutedLLM(llms=llms, policy=Fixed(arm="hangs"), arms={"hangs": Arm(timeout_s=0.2)})
 
     assert "fine" == answer(await llm.achat(user("Hi")))
     assert "fine" == answer(await asyncio.to_thread(llm.chat, user("Hi")))

@@ -12,6 +12,7 @@ from llama_index_instrumentation import get_dispatcher
 from llamaindex_pickllm import RoutedLLM
 from llamaindex_pickllm.stamp import stamp_on
 from pickllm import Arm, ConfigError, NoEligibleArm
+from tests.llamaindex.recording import recorded
 from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM, user
 from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer
 
@@ -256,8 +257,6 @@ def test_what_cannot_work_is_told_at_once(settings: dict[str, Any], complaint: s
 @every_answer
 def test_spans_and_events_are_those_of_the_arm_below_one_of_the_router(way: str) -> None:
     """Nothing is told of twice."""
-    from tests.llamaindex.recording import recorded
-
     arm = ScriptedLLM()
     with recorded() as alone:
         ANSWERS[way](arm, "Hello")
@@ -277,3 +276,26 @@ def test_dispatcher_is_left_as_it_was() -> None:
     routed()
 
     assert before == (len(get_dispatcher().span_handlers), len(get_dispatcher().event_handlers))
+
+
+def test_feedback_on_what_carries_no_decision_says_what_to_do() -> None:
+    """An engine's response, say, or an arm's own."""
+    llm = routed()
+    with pytest.raises(ConfigError, match="instrument_tags"):
+        llm.feedback(object(), 1.0)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ConfigError, match="carries no decision"):
+        llm.feedback(llm.llms["small"].chat(user("Hello")), 1.0)
+    with pytest.raises(LookupError):
+        llm.feedback("nowhere", 1.0)
+
+
+def test_the_event_of_a_routing_holds_nothing_of_the_prompt() -> None:
+    """But who could answer, how likely who was, and who was asked."""
+    llm = routed()
+    with recorded() as told:
+        response = llm.chat(user("a secret"))
+    (event,) = [each for each in told.told if each.class_name() == "PickLLMRoutingEvent"]
+
+    assert stamp_on(response)["decision_id"] == event.decision_id
+    assert (stamp_on(response)["arm"], ("small", "large")) == (event.arm, event.arms)
+    assert "secret" not in str(event.model_dump())

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from llamaindex_pickllm import LocalLLM, RoutedLLM
 from llamaindex_pickllm.local_turns import request_of
 from llamaindex_pickllm.stamp import stamp_on
-from pickllm import ConfigError, Fixed, NoEligibleArm
+from pickllm import Arm, ConfigError, Fixed, NoEligibleArm
 from pickllm.errors import ArmTimeout
 from pickllm.local import LocalModel
 from tests.llamaindex.scripted import ScriptedLLM, user
@@ -170,7 +170,7 @@ def test_a_hang_ends_in_a_timeout(llm: LocalLLM) -> None:
         pair = RoutedLLM(
             llms={"local": llm, "other": ScriptedLLM(says="fine")},
             policy=Fixed(arm="local"),
-            timeout_s=0.1,
+            arms={"local": Arm(timeout_s=0.1)},
         )
         assert "fine" == answer(pair.chat(user(QUESTION)))
         go_on.set()
@@ -262,7 +262,7 @@ def test_a_model_that_fails_in_its_thread_ends_in_a_timeout(
 
     monkeypatch.setattr(hugging._model, "generate", broken)
     llms = {"hugging": hugging, "other": ScriptedLLM(says="fine")}
-    routed = RoutedLLM(llms=llms, policy=Fixed(arm="hugging"), timeout_s=0.3)
+    routed = RoutedLLM(llms=llms, policy=Fixed(arm="hugging"), arms={"hugging": Arm(timeout_s=0.3)})
     given = ANSWERS[way](routed, QUESTION)
 
     assert "fine" == answer(given)

@@ -350,3 +350,28 @@ def test_a_judge_that_is_routed_is_warned_of(caplog: pytest.LogCaptureFixture) -
         EvaluatorScore(evaluator=FaithfulnessEvaluator(llm=judge("YES")), share=2)
     with pytest.raises(ConfigError, match="must be an evaluator"):
         EvaluatorScore(evaluator=3)  # type: ignore[arg-type]  # on purpose
+
+
+async def test_a_run_that_fails_is_for_the_scorer_to_judge() -> None:
+    """The error of an agent whose arms have all failed."""
+    watched = Watched(score=lambda _: None)
+    for arm in watched.llm.llms.values():
+        arm.error = OSError("gone")
+    with watched.tracker, pytest.raises(OSError, match="gone"):
+        await FunctionAgent(tools=[add], llm=watched.llm).run("2 + 3?")
+
+    assert [OSError] == [type(unit.error) for unit in watched.units]
+    assert {"unscored": 1} == watched.tracker.counts
+
+
+def test_a_tracker_without_a_score_tells_which_decisions_belong_together() -> None:
+    """For feedback by the id of a unit."""
+    watched = Watched()
+    with RewardTracker(watched.llm) as tracker:
+        watched.engine().query("Blue?")
+
+    assert {"unscored": 1} == tracker.counts
+    with pytest.raises(ConfigError, match="score must be a function"):
+        RewardTracker(watched.llm, score=3)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ConfigError, match="must be the routed model"):
+        RewardTracker(3)
