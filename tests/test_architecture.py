@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "lock", "rng", "tool_calls", "types"),
+    ("arrays", "errors", "lock", "rng", "tool_calls", "types"),
     ("convergence", "health", "local_answers", "prices", "protocols", "rewards"),
     ("attempts", "estimators", "ledger", "local", "pool", "scoring", "stores"),
     ("policies",),
@@ -24,7 +24,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("drive", "explanation", "flow", "keeper", "learner", "testing"),
     ("router",),
     ("pickllm",),
-    ("data", "evaluation"),
+    ("embedding", "evaluation", "index"),
+    ("data",),
+    ("ranking",),
     ("demo", "server"),
     ("cli",),
 )
@@ -33,7 +35,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 FRAMEWORKS = ("langchain", "langgraph", "llama_index", "langchain_pickllm", "llamaindex_pickllm")
 MAY_NAME_FRAMEWORKS = ("cli", "demo", "server")
 
-LAZY = ("torch", "transformers", "faiss", "redis", "genai_prices", "matplotlib", "typer", "rich")
+LAZY = (
+    *("torch", "transformers", "sentence_transformers", "onnxruntime", "faiss", "sklearn"),
+    *("pandas", "pyarrow", "redis", "genai_prices", "matplotlib", "typer", "rich"),
+)
 """Heavy or optional: imported where they are used, inside a function."""
 ABOUT = {"cli": ("typer", "rich"), "demo": ("rich", "torch")}
 """Parts that are about one of these, and may import it at their top."""
