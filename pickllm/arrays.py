@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 __all__ = ["Floats", "Integers", "unit_rows"]
 
-Floats: TypeAlias = NDArray[np.floating[Any]]
+# numpy's signatures lose the kind of number in most sums, so the names tell it to the reader alone.
+Floats: TypeAlias = NDArray[Any]
 """Real numbers, of single or double precision."""
 
-Integers: TypeAlias = NDArray[np.integer[Any]]
-"""Whole numbers, most often places in some list."""
+Integers: TypeAlias = NDArray[Any]
+"""Whole numbers or booleans, most often places in some list, or a mask."""
 
 
 def unit_rows(rows: Floats) -> Floats:
     """Each row scaled to length one, ``[rows, dim]``; a row of zeros stays as it is."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(norms, np.finfo(rows.dtype).tiny)
+    return np.asarray(rows / np.maximum(norms, np.finfo(rows.dtype).tiny))

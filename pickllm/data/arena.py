@@ -6,8 +6,8 @@ An arena export has a row for each vote, in one of two shapes, as CSV or parquet
     33k, 140k       model_a, model_b, conversation_a, winner
 
 ``prompt`` is a JSON list with the text of every turn; ``conversation_a`` a list of messages, as
-JSON or nested. The winner is ``model_a``, ``model_b``, ``tie`` or ``tie (bothbad)``. A battle is about
-the first turn: only there had both models read the same.
+JSON or nested. The winner is ``model_a``, ``model_b``, ``tie`` or ``tie (bothbad)``. A battle is
+about the first turn: only there had both models read the same.
 
 A judge's verdicts are JSON lines:
 

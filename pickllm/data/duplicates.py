@@ -1,7 +1,7 @@
 """Prompts that stand in a table more than once, nearly, and those that leaked into training data.
 
-Two prompts are near-duplicates where their embeddings have a cosine of at least 0.95, RouteLLM's own
-limit. Near-duplicates of near-duplicates belong together: a group is a connected component.
+Two prompts are near-duplicates where their embeddings have a cosine of at least 0.95, RouteLLM's
+own limit. Near-duplicates of near-duplicates belong together: a group is a connected component.
 Split by groups, or a router is tested on what it was fitted on.
 
 >>> vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.99, 0.1]])

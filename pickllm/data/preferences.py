@@ -114,7 +114,21 @@ class PreferenceTable:
         back = np.bincount(
             self.second * count + self.first, self.weight * (1.0 - self.won), count**2
         )
-        return (there + back).reshape(count, count)
+        return np.asarray(there + back).reshape(count, count)
+
+    def points(self) -> Floats:
+        """What each arm won of its battles on each prompt, ``[prompts, arms]``, NaN for no battle.
+
+        1 is an arm that beat all it met, 0.5 one that was like them.
+        """
+        size = len(self.prompts) * len(self.arms)
+        at_first = self.prompt * len(self.arms) + self.first
+        at_second = self.prompt * len(self.arms) + self.second
+        won = np.bincount(at_first, self.weight * self.won, size)
+        won += np.bincount(at_second, self.weight * (1.0 - self.won), size)
+        met = np.bincount(at_first, self.weight, size) + np.bincount(at_second, self.weight, size)
+        points = np.divide(won, met, out=np.full(size, np.nan), where=met > 0.0)
+        return points.reshape(len(self.prompts), len(self.arms))
 
     def merged(self) -> "PreferenceTable":
         """Equal verdicts on the same prompt and pair, either way round, as one of their weight."""

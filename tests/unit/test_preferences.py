@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def described(table: PreferenceTable) -> list[tuple[str, str, str, float]]:
     ]
 
 
-def written(folder: Path, rows: list[Mapping[str, Any]], kind: str = "csv") -> Path:
+def written(folder: Path, rows: Sequence[Mapping[str, Any]], kind: str = "csv") -> Path:
     """A file of votes."""
     path = folder / f"votes.{kind}"
     if kind == "csv":
@@ -124,7 +124,7 @@ def test_short_prompts_can_be_left_out(tmp_path: Path) -> None:
 def test_a_row_that_is_no_battle_is_named(change: Mapping[str, Any], tmp_path: Path) -> None:
     """The error says which row, and shows no prompt."""
     with pytest.raises(ConfigError, match="row 2 is no battle") as caught:
-        read_arena(written(tmp_path, [VOTE, VOTE | change]))
+        read_arena(written(tmp_path, [VOTE, {**VOTE, **change}]))
     assert "sky" not in str(caught.value)
 
 
@@ -238,7 +238,7 @@ def test_columns_are_checked(change: Mapping[str, Any]) -> None:
     table = some_battles()
     fields = {name: getattr(table, name) for name in table.__dataclass_fields__}
     with pytest.raises(ConfigError):
-        PreferenceTable(**fields | change)
+        PreferenceTable(**{**fields, **change})
 
 
 def test_a_table_needs_battles() -> None:
