@@ -128,7 +128,7 @@ class PreferenceTable:
         won += np.bincount(at_second, self.weight * (1.0 - self.won), size)
         met = np.bincount(at_first, self.weight, size) + np.bincount(at_second, self.weight, size)
         points = np.divide(won, met, out=np.full(size, np.nan), where=met > 0.0)
-        return points.reshape(len(self.prompts), len(self.arms))
+        return np.asarray(points).reshape(len(self.prompts), len(self.arms))
 
     def merged(self) -> "PreferenceTable":
         """Equal verdicts on the same prompt and pair, either way round, as one of their weight."""
