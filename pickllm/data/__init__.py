@@ -10,8 +10,10 @@ from pickllm.data.arena import read_arena, read_judgements
 from pickllm.data.duplicates import group_folds, leaked, near_duplicate_groups
 from pickllm.data.hc3 import HC3_SUBSETS, HC3Row, read_hc3
 from pickllm.data.preferences import (
+    MARK,
     Battle,
     PreferenceTable,
+    from_grades,
     from_outcomes,
     join,
     preference_table,
@@ -19,9 +21,11 @@ from pickllm.data.preferences import (
 
 __all__ = [
     "HC3_SUBSETS",
+    "MARK",
     "Battle",
     "HC3Row",
     "PreferenceTable",
+    "from_grades",
     "from_outcomes",
     "group_folds",
     "join",

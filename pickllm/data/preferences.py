@@ -2,6 +2,7 @@
 
     Chatbot Arena exports   read_arena        people's votes, CSV or parquet
     outcome tables          from_outcomes     two graded answers are a battle
+                            from_grades       or each is one with its own mark
     an LLM judge's verdicts read_judgements   JSON lines
     anything else           preference_table  an iterable of `Battle`
 
@@ -27,7 +28,19 @@ from pickllm.arrays import Floats, Integers
 from pickllm.errors import ConfigError
 from pickllm.evaluation.table import OutcomeTable
 
-__all__ = ["Battle", "PreferenceTable", "Winner", "from_outcomes", "join", "preference_table"]
+__all__ = [
+    "MARK",
+    "Battle",
+    "PreferenceTable",
+    "Winner",
+    "from_grades",
+    "from_outcomes",
+    "join",
+    "preference_table",
+]
+
+MARK = "(mark)"
+"""The opponent of every arm in `from_grades`; no arm of a pool."""
 
 Winner: TypeAlias = Literal["first", "second", "tie"]
 """Whose answer was better."""
@@ -219,6 +232,36 @@ def from_outcomes(
         won=won.ravel(),
         weight=np.ones(count),
         source=np.zeros(count, dtype=np.intp),
+    )
+
+
+def from_grades(
+    table: OutcomeTable, prompts: Iterable[str], *, source: str = "grades"
+) -> PreferenceTable:
+    """Graded answers as battles of each arm with its mark, `MARK`, of which it wins its score.
+
+    So an arm's points are its very score, and what a ranker learns of it is a quality, not a
+    comparison: what is wanted where quality is traded for cost.
+
+    Raises:
+        ConfigError: There are not as many prompts as rows.
+    """
+    texts = list(prompts)
+    if len(texts) != len(table):
+        raise ConfigError(f"{len(texts)} prompts and {len(table)} rows; give one for each")
+    order = sorted(range(len(table.arms)), key=table.arms.__getitem__)
+    text_to_place = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    rows, arms = len(texts), len(order)
+    return PreferenceTable(
+        prompts=tuple(text_to_place),
+        arms=(*(table.arms[place] for place in order), MARK),
+        sources=(source,),
+        prompt=np.repeat(np.array([text_to_place[t] for t in texts], dtype=np.intp), arms),
+        first=np.tile(np.arange(arms), rows),
+        second=np.full(rows * arms, arms),
+        won=table.score[:, order].ravel(),
+        weight=np.ones(rows * arms),
+        source=np.zeros(rows * arms, dtype=np.intp),
     )
 
 

@@ -144,10 +144,7 @@ def test_isotonic_probabilities_rise_and_keep_the_mean(scores: np.ndarray, seed:
 @pytest.mark.parametrize("fit", [fit_platt, fit_isotonic])
 def test_calibration_needs_wins(fit: type[fit_platt]) -> None:  # type: ignore[valid-type]  # two functions of one shape
     """Numbers in [0, 1], one for each score."""
-    for scores, won in (
-        (np.zeros(0), np.zeros(0)),
-        (np.ones(2), np.ones(1)),
-        (np.ones(1), -np.ones(1)),
-    ):
+    one, two = np.ones(1), np.ones(2)
+    for scores, won in ((one[:0], one[:0]), (two, one), (one, -one)):
         with pytest.raises(ConfigError):
             fit(scores, won)  # type: ignore[misc]  # see above

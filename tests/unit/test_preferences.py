@@ -11,8 +11,10 @@ import pytest
 
 from pickllm import ConfigError
 from pickllm.data import (
+    MARK,
     Battle,
     PreferenceTable,
+    from_grades,
     from_outcomes,
     join,
     preference_table,
@@ -167,6 +169,20 @@ def test_graded_answers_are_battles() -> None:
     assert [("p", "a", "z", 0.0), ("q", "a", "z", 0.5)] == described(table)
     with pytest.raises(ConfigError, match="1 prompts and 2 rows"):
         from_outcomes(outcomes, ["p"])
+
+
+def test_points_against_the_mark_are_scores() -> None:
+    """Each arm's points are what its answer was graded."""
+    score = np.array([[1.0, 0.25], [0.5, 0.0]])
+    outcomes = OutcomeTable(
+        arms=("z", "a"), score=score, cost_usd=np.zeros((2, 2)), latency_s=np.zeros((2, 2))
+    )
+    table = from_grades(outcomes, ["p", "q"])
+
+    assert ("a", "z", MARK) == table.arms
+    assert score[:, ::-1].tolist() == table.points()[:, :2].tolist()
+    with pytest.raises(ConfigError, match="1 prompts and 2 rows"):
+        from_grades(outcomes, ["p"])
 
 
 def some_battles() -> PreferenceTable:
