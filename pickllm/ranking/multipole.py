@@ -26,6 +26,8 @@ from pickllm.ranking.battle_sums import Cells, Entries
 
 __all__ = ["MultipolePart", "multipole_part"]
 
+_FEW = 8
+
 Seen: TypeAlias = tuple[Floats, Floats, Integers]
 """Similarity of the centres and of the rows of near clusters; which clusters those are."""
 
@@ -65,8 +67,7 @@ class MultipolePart:
 
     def _look(self, vector: Floats) -> tuple[float, Seen]:
         far = self.centres @ vector
-        kept = len(far) - self.near
-        clusters = np.argpartition(far, kept)[kept:] if kept > 0 else np.arange(len(far))
+        clusters = _highest(far, self.near)
         similarity = _joined(self.rows, self.row_starts, clusters) @ vector
         return float(similarity.max()), (far, similarity, clusters)
 
@@ -133,6 +134,20 @@ def multipole_part(
         cells=Cells.of(codes, entries.players),
         totals=np.bincount(entry_cell, mass, size),
     )
+
+
+def _highest(values: Floats, count: int) -> Integers:
+    """Places of the highest; a few are found faster one by one."""
+    if count >= len(values):
+        return np.arange(len(values))
+    if count > _FEW:
+        return np.argpartition(values, len(values) - count)[len(values) - count :]
+    left = values.copy()
+    places = np.empty(count, dtype=np.intp)
+    for at in range(count):
+        places[at] = left.argmax()
+        left[places[at]] = -np.inf
+    return places
 
 
 def _joined(array: Floats | Integers, starts: Integers, clusters: Integers) -> Floats | Integers:
