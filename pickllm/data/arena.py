@@ -1,0 +1,158 @@
+"""Readers of battles: Chatbot Arena exports and the verdicts of an LLM judge.
+
+An arena export has a row for each vote, in one of two shapes, as CSV or parquet:
+
+    lmsys 55k       model_a, model_b, prompt, winner_model_a, winner_model_b, winner_tie
+    33k, 140k       model_a, model_b, conversation_a, winner
+
+``prompt`` is a JSON list with the text of every turn; ``conversation_a`` a list of messages, as
+JSON or nested. The winner is ``model_a``, ``model_b``, ``tie`` or ``tie (bothbad)``. A battle is
+about the first turn: only there had both models read the same.
+
+A judge's verdicts are JSON lines:
+
+    {"prompt": "…", "model_a": "…", "model_b": "…", "winner": "model_a"}
+
+with ``weight`` and ``source`` where they matter.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pickllm.data.preferences import Battle, PreferenceTable, Winner, preference_table
+from pickllm.errors import ConfigError, MissingExtra
+
+__all__ = ["read_arena", "read_judgements"]
+
+_NAME_TO_WINNER: Mapping[str, Winner] = {
+    "model_a": "first",
+    "model_b": "second",
+    "tie": "tie",
+    "tie (bothbad)": "tie",
+    "both_bad": "tie",
+}
+
+
+def read_arena(
+    path: str | Path, *, source: str = "arena", least_characters: int = 0
+) -> PreferenceTable:
+    """Read an export of Chatbot Arena.
+
+    Args:
+        path: A ``.csv`` or ``.parquet`` file.
+        source: Who says so.
+        least_characters: Shorter prompts are left out; RouteLLM drops those under 16.
+
+    Raises:
+        ConfigError: The file is of another kind, or a row is no battle; says which.
+        MissingExtra: Parquet needs `pyarrow`.
+    """
+    file = Path(path)
+    rows = _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file)
+    battles = (_battle(row, source, file, number) for number, row in enumerate(rows, start=1))
+    kept = (each for each in battles if each and len(each.prompt) >= least_characters)
+    return preference_table(kept)
+
+
+def read_judgements(path: str | Path, *, source: str = "judge") -> PreferenceTable:
+    """Read a judge's verdicts, one JSON object for each line; blank lines are passed over.
+
+    Raises:
+        ConfigError: A line is no verdict; says which.
+    """
+    file = Path(path)
+    with file.open(encoding="utf-8") as lines:
+        return preference_table(
+            _verdict(line, source, file, number)
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        )
+
+
+def _battle(row: Mapping[str, Any], source: str, file: Path, number: int) -> Battle | None:
+    """A row's battle; None where a vote was cast on an empty prompt or on one model twice."""
+    try:
+        prompt = _first_turn(row["prompt"] if "prompt" in row else row["conversation_a"])
+        first, second = str(row["model_a"]), str(row["model_b"])
+        winner = _winner(row)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise ConfigError(
+            f"{file}, row {number} is no battle ({type(error).__name__}: {error}); columns are "
+            "model_a, model_b, prompt or conversation_a, and winner or winner_model_a, "
+            "winner_model_b, winner_tie"
+        ) from error
+    if not prompt or first == second:
+        return None
+    return Battle(prompt=prompt, first=first, second=second, winner=winner, source=source)
+
+
+def _winner(row: Mapping[str, Any]) -> Winner:
+    if "winner" in row:
+        return _NAME_TO_WINNER[row["winner"]]
+    votes = [int(row[f"winner_{name}"]) for name in ("model_a", "model_b", "tie")]
+    names: tuple[Winner, ...] = ("first", "second", "tie")
+    if sum(votes) != 1:
+        raise ValueError("exactly one of the winner columns must be 1")
+    return names[votes.index(1)]
+
+
+def _first_turn(value: Any) -> str:
+    """The first thing said by the user; lone halves of surrogate pairs become question marks."""
+    turns = json.loads(value) if isinstance(value, str) else value
+    turn = next((each for each in turns if each), "")
+    if isinstance(turn, Mapping):
+        turn = turn["content"]
+    if not isinstance(turn, str):  # content blocks
+        turn = "\n".join(block["text"] for block in turn if block.get("type", "text") == "text")
+    return turn.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _verdict(line: str, source: str, file: Path, number: int) -> Battle:
+    try:
+        fields = json.loads(line)
+        return Battle(
+            prompt=fields["prompt"],
+            first=fields["model_a"],
+            second=fields["model_b"],
+            winner=_NAME_TO_WINNER[fields["winner"]],
+            source=fields.get("source", source),
+            weight=float(fields.get("weight", 1.0)),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{file}, line {number} is no verdict ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    if file.suffix != ".csv":
+        raise ConfigError(f"{file} is neither .csv nor .parquet")
+    with file.open(encoding="utf-8", newline="") as lines, _long_fields():
+        yield from csv.DictReader(lines)
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Answers are longer than the 131,072 characters that a CSV field may have by default."""
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra("reading parquet", extra="ranking") from error
+    wanted = {"model_a", "model_b", "prompt", "conversation_a", "winner"}
+    with parquet.ParquetFile(file) as table:
+        columns = [n for n in table.schema_arrow.names if n in wanted or n.startswith("winner_")]
+        for batch in table.iter_batches(columns=columns):
+            yield from batch.to_pylist()

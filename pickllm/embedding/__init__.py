@@ -1,0 +1,23 @@
+"""Prompts as vectors for rankers. Models are loaded when first asked, never at import.
+
+hashing.py    from words alone; needs nothing
+onnx.py       a sentence encoder in 8-bit numbers: the fast local one
+sentences.py  any model of sentence-transformers
+cached.py     vectors remembered, around any of them
+contract.py   what they all are
+"""
+
+from pickllm.embedding.cached import CachedEmbedder
+from pickllm.embedding.contract import Embedder
+from pickllm.embedding.hashing import HashingEmbedder
+from pickllm.embedding.onnx import OnnxEmbedder, export_encoder
+from pickllm.embedding.sentences import SentenceEmbedder
+
+__all__ = [
+    "CachedEmbedder",
+    "Embedder",
+    "HashingEmbedder",
+    "OnnxEmbedder",
+    "SentenceEmbedder",
+    "export_encoder",
+]

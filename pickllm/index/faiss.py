@@ -1,0 +1,97 @@
+"""The same by FAISS: an inverted file, whose lists are the clusters that k-means finds.
+
+>>> clusters = faiss_clusters(np.repeat(np.eye(2, dtype=np.float32), 50, axis=0), clusters=2)
+>>> sorted(set(clusters.member_of[:50])) != sorted(set(clusters.member_of[50:]))
+True
+"""
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any
+
+import numpy as np
+
+from pickllm.arrays import Floats, Integers
+from pickllm.errors import ConfigError, MissingExtra
+from pickllm.index.exact import Clusters, check_clusters
+
+__all__ = ["FaissIndex", "faiss_clusters"]
+
+_VECTORS_PER_CLUSTER = 64
+"""K-means sees no more of them than this: centres hardly move for more."""
+
+
+def faiss_clusters(vectors: Floats, *, clusters: int, seed: int = 0, rounds: int = 10) -> Clusters:
+    """Clusters of vectors ``[vectors, dim]``.
+
+    Raises:
+        ConfigError: There are fewer vectors than clusters.
+        MissingExtra: FAISS is not installed.
+    """
+    check_clusters(vectors, clusters)
+    faiss = _faiss()
+    known = np.ascontiguousarray(vectors, dtype=np.float32)
+    means = faiss.Kmeans(
+        known.shape[1],
+        clusters,
+        niter=rounds,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=_VECTORS_PER_CLUSTER,
+    )
+    means.train(known)
+    _, found = means.index.search(known, 1)
+    return Clusters(centres=np.array(means.centroids), member_of=found[:, 0])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaissIndex:
+    """An inverted file: a search looks into the lists nearest to it."""
+
+    lists: int | None = None
+    """How many clusters; None takes four times the root of the number of vectors."""
+    looked_into: int = 16
+    """How many lists a search reads: more find more, and take longer."""
+    _index: Any = None
+
+    def __post_init__(self) -> None:
+        if self.looked_into < 1 or (self.lists is not None and self.lists < 1):
+            raise ConfigError("an inverted file needs at least one list, and a search one to read")
+
+    def add(self, vectors: Floats) -> "FaissIndex":
+        """An index with these vectors too, ``[more, dim]``; the first ones shape the lists.
+
+        Raises:
+            MissingExtra: FAISS is not installed.
+        """
+        faiss = _faiss()
+        known = np.ascontiguousarray(vectors, dtype=np.float32)
+        if self._index is None:
+            lists = min(self.lists or 4 * isqrt(len(known)), len(known))
+            quantizer = faiss.IndexFlatIP(known.shape[1])
+            index = faiss.IndexIVFFlat(quantizer, known.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
+            index.cp.min_points_per_centroid = 1
+            index.train(known)
+        else:
+            index = faiss.clone_index(self._index)
+        index.add(known)
+        index.nprobe = self.looked_into
+        return FaissIndex(lists=self.lists, looked_into=self.looked_into, _index=index)
+
+    def search(self, vectors: Floats, count: int) -> tuple[Integers, Floats]:
+        """The nearest, but for those in lists that were not read."""
+        if self._index is None:
+            empty = np.zeros((len(vectors), 0), dtype=np.float32)
+            return empty.astype(np.intp), empty
+        kept = min(count, self._index.ntotal)
+        known = np.ascontiguousarray(vectors, dtype=np.float32)
+        similarities, places = self._index.search(known, kept)
+        return places, np.where(places < 0, -np.inf, similarities)
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise MissingExtra("an inverted file", extra="ranking") from error
+    return faiss

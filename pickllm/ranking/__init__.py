@@ -1,0 +1,73 @@
+"""Rankers: who answers this prompt best, learnt from preferences before anything is paid.
+
+contract.py         what every ranker is: fit(table, prompts) gives strengths [prompts, arms]
+
+similarity.py       similarity-weighted Bradley-Terry, RouteLLM's and ours
+  bradley_terry.py  ratings from wins; tiers.py groups arms; projection.py cuts vectors
+  battle_sums.py    battles as cells, summed exactly; multipole.py by clusters
+factorisation.py    matrix factorisation, RouteLLM's and ours
+classifier.py       an encoder with three labels; causal.py a language model with five score tokens
+  fine_tuning.py    the training that both share
+regression.py       nearest neighbours and a ridge on vectors
+words.py            a ridge on hashed words, no vector needed
+boosting.py         trees on what a prompt looks like; surface.py says what that is
+stack.py            several as one, weighted out of fold
+
+selection.py        which settings are best on battles that were held out
+calibration.py      thresholds for a share or a gain, drift, probabilities
+state.py            what was learnt, on disk: mapped, versioned, checked
+"""
+
+from pickllm.ranking.boosting import Boosting
+from pickllm.ranking.calibration import (
+    ShareWatch,
+    fit_isotonic,
+    fit_platt,
+    threshold_for_gain,
+    threshold_for_share,
+)
+from pickllm.ranking.causal import CausalClassifier, CausalSettings
+from pickllm.ranking.classifier import Classifier, ClassifierSettings
+from pickllm.ranking.contract import FittedRanker, Prompts, Ranker, pair_scores, prompts_of
+from pickllm.ranking.factorisation import Factorisation, published_factorisation
+from pickllm.ranking.regression import Neighbours, Ridge
+from pickllm.ranking.selection import best_of, grid
+from pickllm.ranking.similarity import (
+    SimilarityBradleyTerry,
+    load_similarity,
+    routellm_similarity,
+)
+from pickllm.ranking.stack import Stack
+from pickllm.ranking.state import load_fitted, save_fitted
+from pickllm.ranking.words import WordRidge
+
+__all__ = [
+    "Boosting",
+    "CausalClassifier",
+    "CausalSettings",
+    "Classifier",
+    "ClassifierSettings",
+    "Factorisation",
+    "FittedRanker",
+    "Neighbours",
+    "Prompts",
+    "Ranker",
+    "Ridge",
+    "ShareWatch",
+    "SimilarityBradleyTerry",
+    "Stack",
+    "WordRidge",
+    "best_of",
+    "fit_isotonic",
+    "fit_platt",
+    "grid",
+    "load_fitted",
+    "load_similarity",
+    "pair_scores",
+    "prompts_of",
+    "published_factorisation",
+    "routellm_similarity",
+    "save_fitted",
+    "threshold_for_gain",
+    "threshold_for_share",
+]

@@ -1,0 +1,214 @@
+"""A causal language model that reads the prompt and says in one token how far the strong arm leads.
+
+    "…template with the prompt…" ──► Llama ──► softmax over five score tokens
+    level 5: the strong arm wins, 3: a tie, 1: the weak arm wins
+    strength of the strong arm = sum over levels of  P(level) * (level - 1) / 4
+
+The published score is ``P(level >= 4)``. Prompts are put into the very same template for the fit
+and for the prediction, and only the score token is learnt: loss on anything else would teach the
+model to write prompts. Small models are trained whole, large ones by low-rank adapters (`peft`).
+
+Source: Ong et al., RouteLLM (arXiv 2406.18665), section 4.2 and its ``causal_llm`` folder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pickllm.arrays import Floats, Integers
+from pickllm.data.preferences import PreferenceTable
+from pickllm.errors import ConfigError, MissingExtra
+from pickllm.ranking.contract import Prompts
+from pickllm.ranking.fine_tuning import (
+    Manifest,
+    Training,
+    head_and_tail,
+    padded,
+    pair_battles,
+    train_best,
+)
+
+__all__ = ["LEVELS", "TEMPLATE", "CausalClassifier", "CausalSettings"]
+
+LEVELS = 5
+"""How many score tokens there are."""
+
+TEMPLATE = ("Rate from 1 to 5 how much this needs the stronger model.\n\n", "\n\nRating:")
+"""What stands before the prompt and behind it."""
+
+_KIND = "causal model"
+_SCORES = tuple(f"[[{level}]]" for level in range(1, LEVELS + 1))
+_PROMPTS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CausalSettings:
+    """What is fine-tuned, and how."""
+
+    base: str
+    """Folder or name of a causal language model."""
+    strong: str
+    weak: str
+    folder: str
+    """Where the fine-tuned model is written; it must not be there yet."""
+    published_score: bool = False
+    """Whether strengths follow the published score."""
+    adapter_rank: int | None = None
+    """Rank of low-rank adapters; None trains all weights."""
+    training: Training = field(default_factory=Training)
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+        return f"causal(base={Path(self.base).name}, adapter_rank={self.adapter_rank})"
+
+    def fit(self, table: PreferenceTable, prompts: Prompts) -> "CausalClassifier":
+        """Fine-tune on the battles of the pair, and write the best epoch, adapters merged in.
+
+        Raises:
+            ConfigError: The folder is there, or the pair met on too few prompts.
+            MissingExtra: torch, transformers, or peft for adapters, is not installed.
+        """
+        place = Path(self.folder)
+        if place.exists():
+            raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+        transformers, torch = _packages()
+        torch.manual_seed(self.training.seed)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
+        tokenizer.add_special_tokens({"additional_special_tokens": list(_SCORES)})
+        model = transformers.AutoModelForCausalLM.from_pretrained(self.base)
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        model = self._adapted(model)
+        scores = _score_tokens(tokenizer)
+        battles = pair_battles(table, strong=self.strong, weak=self.weak, training=self.training)
+        rows = _tokens(tokenizer, prompts.texts, self.training.tokens)
+        labels = torch.from_numpy(np.rint((LEVELS - 1) * battles.won).astype(np.int64))
+
+        def loss(batch: Integers) -> Any:
+            logits = _logits(model, [rows[at] for at in battles.prompt[batch]], scores)
+            return torch.nn.functional.cross_entropy(logits, labels[batch])
+
+        def judge() -> float:
+            chances = _chances(model, [rows[at] for at in battles.prompt[battles.held]], scores)
+            return battles.held_apgr(chances @ np.arange(LEVELS))
+
+        epochs = train_best(
+            model,
+            loss,
+            battles=np.flatnonzero(~battles.held),
+            judge=judge,
+            training=self.training,
+        )
+        if self.adapter_rank is not None:
+            model = model.merge_and_unload()
+        model.save_pretrained(place)
+        tokenizer.save_pretrained(place)
+        manifest = Manifest(
+            kind=_KIND,
+            arms=(self.strong, self.weak),
+            tokens=self.training.tokens,
+            published_score=self.published_score,
+            held_out_apgr=tuple(epochs),
+        )
+        manifest.write(place)
+        return CausalClassifier(place)
+
+    def _adapted(self, model: Any) -> Any:
+        if self.adapter_rank is None:
+            return model
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ImportError as error:
+            raise MissingExtra("low-rank adapters", extra="adapters") from error
+        tied = bool(model.config.tie_word_embeddings)
+        settings = LoraConfig(
+            r=self.adapter_rank,
+            lora_alpha=2 * self.adapter_rank,
+            target_modules="all-linear",
+            modules_to_save=["embed_tokens"] if tied else ["embed_tokens", "lm_head"],
+            ensure_weight_tying=tied,
+            task_type="CAUSAL_LM",
+        )
+        return get_peft_model(model, settings)
+
+
+class CausalClassifier:
+    """A fine-tuned model in its folder; it is loaded when first asked."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = Manifest.read(self.folder, kind=_KIND)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The strong arm and the weak one."""
+        return self.manifest.arms
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        transformers, _ = _packages()
+        model = transformers.AutoModelForCausalLM.from_pretrained(self.folder)
+        return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
+
+    def chances(self, prompts: Prompts) -> Floats:
+        """Probability of each level, ``[prompts, 5]``."""
+        model, tokenizer = self._loaded
+        rows = _tokens(tokenizer, prompts.texts, self.manifest.tokens)
+        return _chances(model, rows, _score_tokens(tokenizer))
+
+    def strengths(self, prompts: Prompts) -> Floats:
+        """Of the strong arm and the weak one, ``[prompts, 2]``."""
+        chances = self.chances(prompts)
+        worth = np.arange(LEVELS) / (LEVELS - 1)
+        if self.manifest.published_score:
+            worth = (worth >= 0.75).astype(float)
+        strong = chances @ worth
+        return np.stack((strong, 1.0 - strong), axis=1)
+
+
+def _packages() -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra("to fine-tune a language model", extra="local") from error
+    return transformers, torch
+
+
+def _score_tokens(tokenizer: Any) -> list[int]:
+    return [int(tokenizer.convert_tokens_to_ids(score)) for score in _SCORES]
+
+
+def _tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]:
+    """The template's tokens, with the prompt's head and tail between them."""
+    before = tokenizer(TEMPLATE[0])["input_ids"]
+    after = tokenizer(TEMPLATE[1], add_special_tokens=False)["input_ids"]
+    room = max(8, min(limit, tokenizer.model_max_length) - len(before) - len(after))
+    whole = (text.encode(errors="replace").decode() for text in texts)
+    inner = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in whole)
+    return [[*before, *head_and_tail(tokens, room), *after] for tokens in inner]
+
+
+def _logits(model: Any, rows: Sequence[Sequence[int]], scores: Sequence[int]) -> Any:
+    """What comes next: logits of the score tokens, ``[rows, 5]``. Padding stands before."""
+    inputs = padded(rows, padding=0, left=True)
+    inputs["position_ids"] = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+    return model(**inputs).logits[:, -1, scores].float()
+
+
+def _chances(model: Any, rows: Sequence[Sequence[int]], scores: Sequence[int]) -> Floats:
+    import torch
+
+    found = np.zeros((len(rows), LEVELS))
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    with torch.no_grad():
+        for start in range(0, len(rows), _PROMPTS_AT_ONCE):
+            places = order[start : start + _PROMPTS_AT_ONCE]
+            found[places] = (
+                _logits(model, [rows[at] for at in places], scores).softmax(dim=-1).numpy()
+            )
+    return found

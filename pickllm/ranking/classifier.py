@@ -1,0 +1,176 @@
+"""A sequence classifier: an encoder that reads the prompt, and three labels.
+
+    prompt ──► encoder (BERT, MiniLM, …) ──► P(strong wins), P(tie), P(weak wins)
+    score     P(strong wins) - P(weak wins)             what a strong call is worth
+              1 - (P(tie) + P(weak wins))               as published
+
+Ranked by the difference a fine-tuned encoder routes better: the published score takes a tie for as
+bad as a loss, though neither gains anything by the strong model, and a loss loses something.
+
+Source: Ong et al., RouteLLM (arXiv 2406.18665), section 4.2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pickllm.arrays import Floats, Integers
+from pickllm.data.preferences import PreferenceTable
+from pickllm.errors import ConfigError, MissingExtra
+from pickllm.ranking.contract import Prompts
+from pickllm.ranking.fine_tuning import (
+    Manifest,
+    Training,
+    head_and_tail,
+    padded,
+    pair_battles,
+    train_best,
+)
+
+__all__ = ["Classifier", "ClassifierSettings"]
+
+_KIND = "classifier"
+_STRONG, _TIE, _WEAK = 0, 1, 2
+_PROMPTS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifierSettings:
+    """What is fine-tuned, and how."""
+
+    base: str
+    """Folder or name of an encoder."""
+    strong: str
+    weak: str
+    folder: str
+    """Where the fine-tuned model is written; it must not be there yet."""
+    published_score: bool = False
+    """Whether strengths follow the published score."""
+    training: Training = field(default_factory=Training)
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+        return f"classifier(base={Path(self.base).name}, published_score={self.published_score})"
+
+    def fit(self, table: PreferenceTable, prompts: Prompts) -> "Classifier":
+        """Fine-tune on the battles of the pair, and write the best epoch.
+
+        Raises:
+            ConfigError: The folder is there, or the pair met on too few prompts.
+            MissingExtra: torch or transformers is not installed.
+        """
+        place = Path(self.folder)
+        if place.exists():
+            raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+        transformers, torch = _packages()
+        torch.manual_seed(self.training.seed)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            self.base, num_labels=3
+        )
+        battles = pair_battles(table, strong=self.strong, weak=self.weak, training=self.training)
+        rows = _tokens(tokenizer, prompts.texts, self.training.tokens)
+        labels = torch.from_numpy(
+            np.array([_WEAK, _TIE, _STRONG])[np.rint(2 * battles.won).astype(int)]
+        )
+
+        def loss(batch: Integers) -> Any:
+            inputs = padded([rows[at] for at in battles.prompt[batch]], padding=_padding(tokenizer))
+            return torch.nn.functional.cross_entropy(model(**inputs).logits, labels[batch])
+
+        def judge() -> float:
+            held = [rows[at] for at in battles.prompt[battles.held]]
+            chances = _chances(model, held, _padding(tokenizer))
+            return battles.held_apgr(chances[:, _STRONG] - chances[:, _WEAK])
+
+        epochs = train_best(
+            model,
+            loss,
+            battles=np.flatnonzero(~battles.held),
+            judge=judge,
+            training=self.training,
+        )
+        model.save_pretrained(place)
+        tokenizer.save_pretrained(place)
+        manifest = Manifest(
+            kind=_KIND,
+            arms=(self.strong, self.weak),
+            tokens=self.training.tokens,
+            published_score=self.published_score,
+            held_out_apgr=tuple(epochs),
+        )
+        manifest.write(place)
+        return Classifier(place)
+
+
+class Classifier:
+    """A fine-tuned classifier in its folder; the model is loaded when first asked."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = Manifest.read(self.folder, kind=_KIND)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The strong arm and the weak one."""
+        return self.manifest.arms
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        transformers, _ = _packages()
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(self.folder)
+        return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
+
+    def chances(self, prompts: Prompts) -> Floats:
+        """P(strong wins), P(tie), P(weak wins), ``[prompts, 3]``."""
+        model, tokenizer = self._loaded
+        rows = _tokens(tokenizer, prompts.texts, self.manifest.tokens)
+        return _chances(model, rows, _padding(tokenizer))
+
+    def strengths(self, prompts: Prompts) -> Floats:
+        """Of the strong arm and the weak one, ``[prompts, 2]``: a tie is half a win for each.
+
+        With the published score it is a whole win for the weak one.
+        """
+        chances = self.chances(prompts)
+        tie = 0.0 if self.manifest.published_score else 0.5
+        strong = chances[:, _STRONG] + tie * chances[:, _TIE]
+        return np.stack((strong, 1.0 - strong), axis=1)
+
+
+def _packages() -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra("to fine-tune a classifier", extra="local") from error
+    return transformers, torch
+
+
+def _tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]:
+    longest = min(limit, tokenizer.model_max_length)
+    whole = (text.encode(errors="replace").decode() for text in texts)
+    return [head_and_tail(tokenizer(text)["input_ids"], longest) for text in whole]
+
+
+def _padding(tokenizer: Any) -> int:
+    return int(tokenizer.pad_token_id or 0)
+
+
+def _chances(model: Any, rows: Sequence[Sequence[int]], padding: int) -> Floats:
+    """Probabilities of the labels, ``[rows, 3]``; rows of like length go together."""
+    import torch
+
+    found = np.zeros((len(rows), 3))
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    with torch.no_grad():
+        for start in range(0, len(rows), _PROMPTS_AT_ONCE):
+            places = order[start : start + _PROMPTS_AT_ONCE]
+            logits = model(**padded([rows[at] for at in places], padding=padding)).logits
+            found[places] = logits.float().softmax(dim=-1).numpy()
+    return found

@@ -1,0 +1,88 @@
+"""What every ranker is: something that learns from battles how good each arm is for a prompt.
+
+    ranker.fit(table, prompts) ──► fitted ──► fitted.strengths(prompts)   [prompts, arms]
+
+A ranker holds settings only. What it has learnt is a value of its own, which `state.py` saves. A
+strength is the quality expected of an arm in [0, 1], so whoever has strengths can rank a pair of
+models, choose among many, or hand them to a policy as what it knows beforehand.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from pickllm.arrays import Floats, Integers
+from pickllm.data.preferences import PreferenceTable
+from pickllm.errors import ConfigError
+
+__all__ = ["FittedRanker", "Prompts", "Ranker", "pair_scores", "prompts_of"]
+
+F_co = TypeVar("F_co", covariant=True, bound="FittedRanker")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompts:
+    """Prompts as rankers see them; some read the texts, others the vectors."""
+
+    texts: tuple[str, ...]
+    vectors: Floats
+    """Embeddings, ``[prompts, dim]`` float32; dim is 0 where there are none."""
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.texts):
+            raise ConfigError(
+                f"{len(self.texts)} prompts have vectors of shape {self.vectors.shape}; it must be "
+                "[prompts, dim]"
+            )
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.texts)
+
+    def take(self, places: Integers) -> "Prompts":
+        """Some of them: their places, or a mask ``[prompts]``."""
+        chosen = np.arange(len(self))[places]
+        return Prompts(
+            texts=tuple(self.texts[place] for place in chosen), vectors=self.vectors[chosen]
+        )
+
+
+class FittedRanker(Protocol):
+    """What a ranker has learnt."""
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that it knows, in the order of `strengths`."""
+
+    def strengths(self, prompts: Prompts) -> Floats:
+        """Expected quality of each arm for each prompt, in [0, 1], ``[prompts, arms]``."""
+
+
+class Ranker(Protocol[F_co]):
+    """How to learn from battles; settings only."""
+
+    def fit(self, table: PreferenceTable, prompts: Prompts) -> F_co:
+        """Learn. ``prompts`` are those of the table, in its order.
+
+        Raises:
+            ConfigError: The prompts lack what this ranker reads, or there is nothing to learn from.
+        """
+
+
+def pair_scores(fitted: FittedRanker, prompts: Prompts, *, strong: str, weak: str) -> Floats:
+    """How much better the strong arm should do than the weak one, in [-1, 1], ``[prompts]``.
+
+    Raises:
+        ConfigError: The ranker does not know one of them.
+    """
+    if missing := {strong, weak}.difference(fitted.arms):
+        raise ConfigError(f"this ranker knows {', '.join(fitted.arms)}; not {min(missing)}")
+    found = fitted.strengths(prompts)
+    return np.asarray(found[:, fitted.arms.index(strong)] - found[:, fitted.arms.index(weak)])
+
+
+def prompts_of(table: PreferenceTable, vectors: Floats | None = None) -> Prompts:
+    """The prompts of a table, with their embeddings ``[prompts, dim]`` where there are any."""
+    known = np.zeros((len(table.prompts), 0), dtype=np.float32) if vectors is None else vectors
+    return Prompts(texts=table.prompts, vectors=known)

@@ -1,0 +1,123 @@
+"""Several rankers as one, weighted by how well they did on battles that they had not seen.
+
+    strength = mean + sum over members k of  w_k * (strength_k - mean_k),    w_k >= 0
+
+The weights are the non-negative least squares of the points on the members' out-of-fold strengths,
+both taken from their mean for each arm. A member that is right in order and timid in size, as a
+flat kernel is, gets a weight above 1; one that only repeats another gets 0. Those that count are
+then fitted on everything. Prompts that are nearly the same stay in one fold, or the member that
+remembers most would seem the best.
+
+Source: Wolpert, Stacked Generalization (1992); Breiman, Stacked Regressions (1996).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pickllm.arrays import Floats
+from pickllm.data.preferences import PreferenceTable
+from pickllm.errors import ConfigError
+from pickllm.ranking.contract import FittedRanker, Prompts, Ranker
+from pickllm.ranking.regression import mean_points
+from pickllm.ranking.selection import out_of_fold, prompt_folds
+
+__all__ = ["FittedStack", "Stack", "non_negative_weights"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedStack:
+    """Members that count, and how much."""
+
+    arms: tuple[str, ...]
+    names: tuple[str, ...]
+    members: tuple[FittedRanker, ...]
+    weights: Floats
+    """``[members]``, above 0."""
+    member_means: Floats
+    """Mean strength of each arm by each member, ``[members, arms]``."""
+    means: Floats
+    """``[arms]``."""
+
+    def strengths(self, prompts: Prompts) -> Floats:
+        """The weighted sum, ``[prompts, arms]``, kept in [0, 1]."""
+        found = np.broadcast_to(self.means, (len(prompts), len(self.arms)))
+        for member, weight, mean in zip(self.members, self.weights, self.member_means, strict=True):
+            found = found + weight * (member.strengths(prompts) - mean)
+        return np.asarray(np.clip(found, 0.0, 1.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stack:
+    """Settings: who is in it, and how the weights are found."""
+
+    members: Mapping[str, Ranker[Any]]
+    """By name."""
+    folds: int = 5
+    """At least 2."""
+    seed: int = 0
+    """Deals the prompts into folds."""
+
+    def __post_init__(self) -> None:
+        if not self.members or self.folds < 2:
+            raise ConfigError("a stack needs at least one member and two folds")
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+        return f"stack({', '.join(self.members)})"
+
+    def fit(self, table: PreferenceTable, prompts: Prompts) -> FittedStack:
+        """Weigh the members out of fold, then fit those that count on everything."""
+        used = np.unique(table.prompt)
+        folds = np.full(len(prompts), -1)
+        folds[used] = prompt_folds(
+            prompts.take(used), folds=self.folds, rng=np.random.default_rng(self.seed)
+        )
+        points = table.points()
+        unseen = np.stack(
+            [out_of_fold(member, table, prompts, folds) for member in self.members.values()]
+        )
+        weights = _weights(unseen[:, used], points[used])
+        counted = [place for place, weight in enumerate(weights) if weight > 0.0]
+        rankers = [list(self.members.values())[place] for place in counted]
+        return FittedStack(
+            arms=table.arms,
+            names=tuple(list(self.members)[place] for place in counted),
+            members=tuple(ranker.fit(table, prompts) for ranker in rankers),
+            weights=weights[counted],
+            member_means=unseen[counted][:, used].mean(axis=1),
+            means=mean_points(points),
+        )
+
+
+def _weights(unseen: Floats, points: Floats) -> Floats:
+    known = ~np.isnan(points)
+    wanted = (points - mean_points(points))[known]
+    members = (unseen - unseen.mean(axis=1, keepdims=True))[:, known]
+    return non_negative_weights(members @ members.T, members @ wanted)
+
+
+def non_negative_weights(products: Floats, wanted: Floats, *, rounds: int = 2_000) -> Floats:
+    """Least squares with weights of at least 0, by coordinate descent, ``[members]``.
+
+    Args:
+        products: Inner products of the members, ``[members, members]``.
+        wanted: Inner products of the members with the target, ``[members]``.
+        rounds: At most so many.
+
+    >>> non_negative_weights(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([1.0, -1.0])).tolist()
+    [0.5, 0.0]
+    """
+    weights = np.zeros(len(wanted))
+    for _ in range(rounds):
+        before = weights.copy()
+        for place, own in enumerate(products.diagonal()):
+            if own > 0.0:
+                others = products[place] @ weights - own * weights[place]
+                weights[place] = max(0.0, (wanted[place] - others) / own)
+        if np.abs(weights - before).max() < 1e-9:
+            break
+    return weights
