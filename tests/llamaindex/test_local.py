@@ -256,14 +256,18 @@ def test_a_model_that_fails_in_its_thread_ends_in_a_timeout(
     way: str, hugging: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its streams would wait forever."""
+    streamers: list[Any] = []
 
-    def broken(**_: Any) -> None:
+    def broken(*, streamer: Any, **_: Any) -> None:
         """Ends at once, as a thread that failed: nothing will ever come."""
+        streamers.append(streamer)
 
     monkeypatch.setattr(hugging._model, "generate", broken)
     llms = {"hugging": hugging, "other": ScriptedLLM(says="fine")}
     routed = RoutedLLM(llms=llms, policy=Fixed(arm="hugging"), arms={"hugging": Arm(timeout_s=0.3)})
     given = ANSWERS[way](routed, QUESTION)
+    for streamer in streamers:
+        streamer.end()  # else a thread of this test would wait for it until the process ends
 
     assert "fine" == answer(given)
     assert "hugging" == stamp_on(given)["took_over_from"]
