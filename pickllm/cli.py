@@ -27,7 +27,8 @@ from pickllm.evaluation.comparison import (
     compare_on_log,
     compare_on_table,
 )
-from pickllm.evaluation.log import read_log
+from pickllm.evaluation.journal import read_journal
+from pickllm.evaluation.log import LogEntry, read_log
 from pickllm.evaluation.log_report import write_report
 from pickllm.evaluation.logged import LoggedDecisions, log_warnings
 from pickllm.evaluation.table_files import is_table_file, read_table
@@ -132,13 +133,18 @@ _Weights = Annotated[
 _Source = Annotated[
     str | None, typer.Option(metavar="NAME", help="Whose scores count; by default all's mean.")
 ]
+_Namespace = Annotated[str, typer.Option(metavar="NAME", help="Of a store: which part of it.")]
 _Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Makes draws repeatable.")]
 
 
 @app.command()
 def replay(  # noqa: PLR0917  # each is an option of the command
     log_or_table: Annotated[
-        Path, typer.Argument(metavar="LOG_OR_TABLE", help="A .jsonl log; a .csv or .parquet table.")
+        str,
+        typer.Argument(
+            metavar="LOG_OR_TABLE",
+            help="A .jsonl log or a store such as sqlite:///routes.db; a .csv or .parquet table.",
+        ),
     ],
     policy: _Policies = None,
     weights: _Weights = "",
@@ -152,6 +158,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
     sessions: Annotated[
         int, typer.Option(min=1, metavar="N", help="On a table: how often to replay.")
     ] = 20,
+    namespace: _Namespace = "default",
     seed: _Seed = 0,
 ) -> None:
     """Tell what other policies would have earned, beside rows that are not kind.
@@ -168,7 +175,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
         return
     if learns_from not in get_args(LearnsFrom):
         raise typer.BadParameter(f"--learns-from is one of {', '.join(get_args(LearnsFrom))}")
-    logged = LoggedDecisions.of(read_log(log_or_table), reward=reward, source=source)
+    logged = LoggedDecisions.of(_entries(log_or_table, namespace), reward=reward, source=source)
     compared = compare_on_log(
         logged, policies, learns_from=cast("LearnsFrom", learns_from), seed=seed
     )
@@ -179,13 +186,17 @@ def replay(  # noqa: PLR0917  # each is an option of the command
 
 @app.command()
 def report(  # noqa: PLR0917  # each is an option of the command
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="A log of decisions, .jsonl.")],
+    log: Annotated[
+        str,
+        typer.Argument(metavar="LOG", help="A .jsonl log, or a store such as sqlite:///routes.db."),
+    ],
     policy: _Policies = None,
     weights: _Weights = "",
     source: _Source = None,
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where the page and the figures go.")
     ] = Path("pickllm-report"),
+    namespace: _Namespace = "default",
     seed: _Seed = 0,
 ) -> None:
     """Draw a log on one page: reward, regret, probabilities, frontier, calibration.
@@ -194,7 +205,7 @@ def report(  # noqa: PLR0917  # each is an option of the command
     written as PNG, too.
     """
     page = write_report(
-        read_log(log),
+        _entries(log, namespace),
         out,
         policies={name: name for name in policy or []},
         reward=_reward(weights),
@@ -210,6 +221,10 @@ def main() -> None:
         app()
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
+
+
+def _entries(log: str, namespace: str) -> list[LogEntry]:
+    return read_journal(log, namespace=namespace) if "://" in log else read_log(log)
 
 
 def _show(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

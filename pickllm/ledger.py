@@ -113,24 +113,15 @@ class Ledger:
             raise ConfigError(f"decision id {decision.id!r} is taken: request ids must differ")
         begun_by = self._origin(decision.held.continues) if decision.held else ""
         self._newest = decision.id
-        record = self._records[decision.id] = Record(decision=decision, begun_by=begun_by)
-        if begun_by:
-            self._records[begun_by].followers.append(record)
-        spare = len(self._records) - self.max_decisions
-        oldest = iter(self._records)
-        return tuple(self._let_go(key) for key in [next(oldest) for _ in range(spare)])
+        return self._enter(Record(decision=decision, begun_by=begun_by))
 
-    def recall(self, event: Decided) -> Record:
+    def recall(self, event: Decided) -> None:
         """Enter a decision that was made elsewhere, or before this process, with its outcome."""
-        decision, newest = event.decision, self._newest
-        self.add(decision)
-        self._newest = newest
-        record = self._records[decision.id]
-        record.begun_by = event.begun_by if event.begun_by in self._records else ""
+        begun_by = event.begun_by if event.begun_by in self._records else ""
+        record = Record(decision=event.decision, begun_by=begun_by, outcome=event.outcome)
+        self._enter(record)
         for trace_id in event.trace_ids:
-            self.trace(trace_id, decision.id)
-        record.outcome = event.outcome
-        return record
+            self.trace(trace_id, event.decision.id)
 
     def settle(self, outcome: Outcome) -> Record:
         """Note how a decision ended. A turn that another arm took over stands for itself."""
@@ -158,6 +149,14 @@ class Ledger:
         """
         ids = [any_id] if any_id in self._records else self._trace_to_ids.get(any_id, ())
         return tuple(dict.fromkeys(self._origin(found) for found in ids))
+
+    def _enter(self, record: Record) -> tuple[Record, ...]:
+        self._records[record.decision.id] = record
+        if record.begun_by:
+            self._records[record.begun_by].followers.append(record)
+        spare = len(self._records) - self.max_decisions
+        oldest = iter(self._records)
+        return tuple(self._let_go(key) for key in [next(oldest) for _ in range(spare)])
 
     def _origin(self, decision_id: str) -> str:
         """The decision that began what this one goes on with; empty where it is not held."""

@@ -5,6 +5,7 @@ table_files.py    such tables in CSV and Parquet
 replay.py         a policy over a table, through the very router that serves
 sessions.py       many replays of one policy, with intervals
 baselines.py      each single arm, random, and the per-prompt oracle
+journal.py        decisions of all workers on a store
 log.py            decisions of a live router as JSON lines
 logged.py         a log as arrays: probabilities, arms drawn, rewards
 outcome_model.py  what each arm would have earned, predicted and cross-fitted
@@ -25,7 +26,8 @@ page.py           plots and tables on one self-contained HTML page
 
 from pickllm.evaluation.baselines import always, best_arm, oracle, random_mixture
 from pickllm.evaluation.evidence import Evidence
-from pickllm.evaluation.log import LogEntry, read_log, write_log
+from pickllm.evaluation.journal import read_journal
+from pickllm.evaluation.log import LogEntry, entry_of, read_log, write_log
 from pickllm.evaluation.logged import LoggedDecisions, logged_from_table
 from pickllm.evaluation.off_policy import Estimate, estimate
 from pickllm.evaluation.outcome_model import cross_fitted
@@ -55,11 +57,13 @@ __all__ = [
     "always",
     "best_arm",
     "cross_fitted",
+    "entry_of",
     "estimate",
     "logged_from_table",
     "mean_interval",
     "oracle",
     "random_mixture",
+    "read_journal",
     "read_log",
     "read_table",
     "replay",

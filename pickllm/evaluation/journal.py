@@ -1,0 +1,58 @@
+"""What a store's journal holds, as the entries of a log: the traffic of all its workers.
+
+    entries = read_journal("sqlite:///routes.db")
+
+>>> read_journal("memory://")
+[]
+"""
+
+from pickllm.errors import StateConflict
+from pickllm.evaluation.log import LogEntry, entry_of
+from pickllm.events import Decided, Event, Judged, Reset, Traced, decode
+from pickllm.ledger import Ledger
+from pickllm.stores import StoreLike, store_of
+from pickllm.types import Feedback
+
+__all__ = ["read_journal"]
+
+_AT_ONCE = 1_000
+_ALL = 10**12
+
+
+def read_journal(store: StoreLike, *, namespace: str = "default") -> list[LogEntry]:
+    """The decisions that a journal still holds, as they stand now, by their times.
+
+    Events of a newer program are left out. A session that was reset begins anew.
+
+    Raises:
+        ConfigError: There is no such store.
+    """
+    journal = store_of(store)
+    ledger = Ledger(max_decisions=_ALL)
+    position = 0
+    while notes := journal.read(f"pickllm/{namespace}", after=position, limit=_AT_ONCE):
+        position = notes[-1].position
+        for note in notes:
+            try:
+                event = decode(note.value)
+            except StateConflict:
+                continue
+            ledger = Ledger(max_decisions=_ALL) if isinstance(event, Reset) else ledger
+            _enter(ledger, event)
+    return sorted((entry_of(record) for record in ledger), key=lambda entry: entry.time_s)
+
+
+def _enter(ledger: Ledger, event: Event) -> None:
+    if isinstance(event, Decided):
+        ledger.recall(event)
+    elif isinstance(event, Traced) and event.decision_id in ledger:
+        ledger.trace(event.trace_id, event.decision_id)
+    elif isinstance(event, Judged) and event.experience.decision.id in ledger:
+        ledger[event.experience.decision.id].source_to_feedback[event.source] = Feedback(
+            decision_id=event.experience.decision.id,
+            value=event.experience.score,
+            source=event.source,
+            time_s=event.time_s,
+            correction=event.version > 1,
+            version=event.version,
+        )
