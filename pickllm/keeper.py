@@ -160,8 +160,12 @@ class Keeper:
                 self._failures = 0
             return self._fold.position != position
 
+    def insist(self) -> None:
+        """Try the store again at once, however short ago it failed."""
+        self._retry_s = 0.0
+
     def finish(self) -> None:
-        """Write a snapshot of all that was read."""
+        """Write a snapshot of all that was read; what could not be written is lost, and told."""
         if self._store is None:
             return
         with self._lock:
@@ -169,6 +173,8 @@ class Keeper:
                 self._write_snapshot(self._store, at_least=1)
             except Exception as error:  # a store may fail in any way
                 self._failed(error)
+        if self._waiting:
+            logger.warning("%d events of %r were not written", len(self._waiting), self.journal)
 
     def common(self) -> tuple[object, list[Event]]:
         """What all workers have learnt together, and the news: events of others, each told once."""
