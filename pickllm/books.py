@@ -149,6 +149,7 @@ class Books:
 
     def close(self) -> None:
         """Write everything, and a snapshot for the next to begin with."""
+        self.keeper.insist()  # there is no later
         self.save(look=True)
         self.keeper.finish()
 

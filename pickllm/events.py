@@ -134,12 +134,14 @@ _KINDS: Mapping[tuple[int, str], type] = {
     (_FORMAT, kind.__name__.lower()): kind for kind in (Decided, Judged, Traced, Renewed, Reset)
 }
 
+_write = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
 
 def encode(event: Event) -> bytes:
     """An event as one line of JSON."""
     kind = type(event).__name__.lower()
     document = {"pickllm_event": _FORMAT, "kind": kind, **to_plain(event)}
-    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    return _write(document).encode()
 
 
 def decode(data: bytes) -> Event:

@@ -23,6 +23,7 @@ from pickllm.lock import Lock
 from pickllm.protocols import KeepsJournal, Note, Policy
 from pickllm.stores.codec import decode as decode_state
 from pickllm.stores.codec import encode as encode_state
+from pickllm.together import Together
 
 __all__ = ["Keeper"]
 
@@ -77,6 +78,7 @@ class Keeper:
         self._retry_s = 0.0
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
+        self._append: Together[Note, bool] = Together(self._written, most=_AT_ONCE)
 
     @property
     def keeps(self) -> bool:
@@ -127,7 +129,7 @@ class Keeper:
             return True
         self._unread[event.key] = event
         try:
-            (new,) = self._store.append(self.journal, [_note(event)])
+            new = self._append(_note(event))
         except Exception as error:  # a store may fail in any way
             self._failed(error)
             self.note(event)
@@ -158,8 +160,12 @@ class Keeper:
                 self._failures = 0
             return self._fold.position != position
 
+    def insist(self) -> None:
+        """Try the store again at once, however short ago it failed."""
+        self._retry_s = 0.0
+
     def finish(self) -> None:
-        """Write a snapshot of all that was read."""
+        """Write a snapshot of all that was read; what could not be written is lost, and told."""
         if self._store is None:
             return
         with self._lock:
@@ -167,6 +173,8 @@ class Keeper:
                 self._write_snapshot(self._store, at_least=1)
             except Exception as error:  # a store may fail in any way
                 self._failed(error)
+        if self._waiting:
+            logger.warning("%d events of %r were not written", len(self._waiting), self.journal)
 
     def common(self) -> tuple[object, list[Event]]:
         """What all workers have learnt together, and the news: events of others, each told once."""
@@ -200,6 +208,9 @@ class Keeper:
 
     def _about(self, store: KeepsJournal, any_id: str) -> list[Event]:
         return [decode(noted.value) for noted in store.find(self.journal, any_id)]
+
+    def _written(self, notes: list[Note]) -> list[bool]:
+        return [] if self._store is None else self._store.append(self.journal, notes)
 
     def _flush(self, store: KeepsJournal) -> None:
         while self._waiting:
@@ -236,7 +247,8 @@ class Keeper:
             entry = store.get(self.key)
             self._version = entry.version if entry else 0
         else:
-            store.trim(self.journal, upto=snapshot.position - _REMEMBERED)
+            if snapshot.position > _REMEMBERED:
+                store.trim(self.journal, upto=snapshot.position - _REMEMBERED)
         self._snapshot_position = snapshot.position
 
     def _age_s(self) -> float:
@@ -246,6 +258,8 @@ class Keeper:
         return self._store is not None and self._clock() >= self._retry_s
 
     def _failed(self, error: Exception) -> None:
+        if not self._may_try():
+            return  # another thread has met the same failure
         self._counts["store_failures"] += 1
         if not self._failures:
             logger.warning(

@@ -11,10 +11,12 @@ programs read each other's.
 """
 
 import base64
+import binascii
 import dataclasses
 import types
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import (
     Any,
     Literal,
@@ -33,20 +35,13 @@ __all__ = ["from_plain", "to_plain"]
 
 T = TypeVar("T")
 
-Reader: TypeAlias = Callable[[Any], Any]
+Translate: TypeAlias = Callable[[Any], Any]
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses, mappings, tuples, numbers, strings and float32 vectors as JSON has them."""
-    if isinstance(value, str | int | float | None):
-        return value
-    if isinstance(value, tuple):
-        return [to_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return base64.b64encode(value.astype("<f4").tobytes()).decode()
-    return {name: to_plain(getattr(value, name)) for name in _hints(cast("Hashable", type(value)))}
+    """A dataclass of mappings, tuples, numbers, strings and float32 vectors, as JSON has it."""
+    write = _writer(cast("Hashable", type(value)))
+    return value if write is None else write(value)
 
 
 def from_plain(kind: type[T], plain: Any) -> T:
@@ -54,9 +49,56 @@ def from_plain(kind: type[T], plain: Any) -> T:
     return cast("T", _reader(cast("Hashable", kind))(plain))
 
 
+# Writing. What writes a kind is worked out once: the hints of a class are slow to ask for.
+
+
 @lru_cache(maxsize=256)
-def _reader(kind: Hashable) -> Reader:
-    """What reads a kind: worked out once, for the hints of a class are slow to ask for."""
+def _writer(kind: Hashable) -> Translate | None:
+    """What writes a kind; None for one that JSON has."""
+    origin = get_origin(kind)
+    if origin is None:
+        return _writer_of_noun(kind) if dataclasses.is_dataclass(kind) else None
+    if origin in (Union, types.UnionType):
+        (one,) = (_writer(part) for part in get_args(kind) if part is not type(None))
+        return one and (lambda value: None if value is None else one(value))
+    if origin is np.ndarray:
+        return _text_of_vector
+    return _writer_of_many(origin, get_args(kind))
+
+
+def _writer_of_many(origin: Any, parts: tuple[Any, ...]) -> Translate | None:
+    if origin is Literal:
+        return None
+    item = _writer(parts[0] if origin is tuple else parts[1])
+    if origin is tuple:
+        return list if item is None else lambda value: [item(each) for each in value]
+    return dict if item is None else lambda value: {k: item(each) for k, each in value.items()}
+
+
+def _writer_of_noun(kind: Any) -> Translate:
+    name_to_writer = {name: _writer(hint) for name, hint in _hints(kind).items()}
+    names = tuple(name_to_writer)
+    fields = attrgetter(*names, names[0])  # of a single name it would make no tuple
+    others = [(name, write) for name, write in name_to_writer.items() if write is not None]
+
+    def write(value: Any) -> Any:
+        plain = dict(zip(names, fields(value), strict=False))
+        for name, write_field in others:
+            plain[name] = write_field(plain[name])
+        return plain
+
+    return write
+
+
+def _text_of_vector(value: Any) -> str:
+    return binascii.b2a_base64(value.astype("<f4", copy=False).tobytes(), newline=False).decode()
+
+
+# Reading
+
+
+@lru_cache(maxsize=256)
+def _reader(kind: Hashable) -> Translate:
     origin = get_origin(kind)
     if origin is None:
         return _reader_of_noun(kind) if dataclasses.is_dataclass(kind) else _reader_of_atom(kind)
@@ -68,17 +110,19 @@ def _reader(kind: Hashable) -> Reader:
     return _reader_of_many(origin, get_args(kind))
 
 
-def _reader_of_many(origin: Any, parts: tuple[Any, ...]) -> Reader:
+def _reader_of_many(origin: Any, parts: tuple[Any, ...]) -> Translate:
     if origin is Literal:
         return lambda plain: _checked(plain in parts, origin, plain)
     if origin is tuple:
-        item = _reader(parts[0])
-        return lambda plain: tuple([item(each) for each in plain])
+        item, same = _reader(parts[0]), {parts[0]}
+        return lambda plain: tuple(
+            plain if same.issuperset(map(type, plain)) else [item(each) for each in plain]
+        )
     value = _reader(parts[1])  # of a mapping
     return lambda plain: {key: value(each) for key, each in plain.items()}
 
 
-def _reader_of_atom(kind: Any) -> Reader:
+def _reader_of_atom(kind: Any) -> Translate:
     if kind is Any:
         return lambda plain: plain
     if kind is float:
@@ -86,15 +130,18 @@ def _reader_of_atom(kind: Any) -> Reader:
     return lambda plain: _checked(isinstance(plain, kind), kind, plain)
 
 
-def _reader_of_noun(kind: Any) -> Reader:
-    name_to_reader = {name: _reader(hint) for name, hint in _hints(kind).items()}
+def _reader_of_noun(kind: Any) -> Translate:
+    fields = [(name, hint, _reader(hint)) for name, hint in _hints(kind).items()]
 
     def read(plain: Any) -> Any:
         if not isinstance(plain, dict):
             raise TypeError(f"{type(plain).__name__} where {kind.__name__} belongs")
-        return kind(
-            **{name: read(plain[name]) for name, read in name_to_reader.items() if name in plain}
-        )
+        values = {}
+        for name, hint, read_field in fields:
+            if name in plain:
+                value = plain[name]
+                values[name] = value if type(value) is hint else read_field(value)  # most are
+        return kind(**values)
 
     return read
 

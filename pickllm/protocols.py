@@ -255,7 +255,7 @@ class Journal(Protocol):
         """The notes about an id, in order."""
 
     def trim(self, name: str, *, upto: int) -> None:
-        """Forget the notes up to that position, and their keys."""
+        """Forget the notes up to that position, and their keys; none for 0 and below."""
 
 
 class KeepsJournal(Store, Journal, Protocol):

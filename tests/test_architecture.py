@@ -17,7 +17,7 @@ CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "errors", "lock", "plain", "rng", "tool_calls"),
-    ("types",),
+    ("together", "types"),
     (
         "convergence",
         "events",

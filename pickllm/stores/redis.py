@@ -148,7 +148,7 @@ class RedisStore:
 
     def trim(self, name: str, *, upto: int) -> None:
         """Forget the notes up to that position, some hundreds at a time: the server serves all."""
-        while self._trim(keys=self._journal(name), args=[upto]):
+        while upto > 0 and self._trim(keys=self._journal(name), args=[upto]):
             pass
 
     def close(self) -> None:

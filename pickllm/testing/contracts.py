@@ -94,6 +94,10 @@ def check_journal(make_journal: Callable[[], Journal]) -> None:
     assert journal.find("other", "x") == [], "their ids as well"
     twice = [Note(key="d", value=b"4"), Note(key="d", value=b"lost")]
     assert journal.append("log", twice) == [True, False], "also when it is written twice at once"
+    for nothing in (0, -7):
+        journal.trim("log", upto=nothing)
+        left = [note.value for note in journal.read("log", after=0, limit=9)]
+        assert left == [b"\x00\xff", b"2", b"3", b"4"], "nothing stands at 0 and below"
     journal.trim("log", upto=positions[1])
     left = [note.value for note in journal.read("log", after=0, limit=9)]
     assert left == [b"3", b"4"], "what is trimmed is gone"

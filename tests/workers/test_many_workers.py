@@ -45,6 +45,7 @@ def start(address: str) -> Iterator[Any]:
     for process in running:
         process.kill()
         process.wait()
+        process.stdout.close()  # type: ignore[union-attr]  # it is a pipe
 
 
 def experiences(address: str) -> dict[str, Experience]:
