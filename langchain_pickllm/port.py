@@ -6,7 +6,6 @@ are counted once, on its own run.
 """
 
 import contextlib
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,13 +21,9 @@ from langchain_pickllm.reading import came_from_cache, shows, usage_of
 from langchain_pickllm.shapes import Shape
 from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
 from langchain_pickllm.threads import in_thread
+from langchain_pickllm.tool_binding import bound_to
 from langchain_pickllm.watching import watch
-from langchain_pickllm.wrappers import (
-    answers_in_thread,
-    chat_model_below,
-    router_inside,
-    with_chat_model,
-)
+from langchain_pickllm.wrappers import answers_in_thread, chat_model_below, router_inside
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
 from pickllm.types import Call, Piece, Reply
@@ -119,8 +114,7 @@ class ChatPort:
         messages = list(self.messages)
         if router_inside(arm) is not None:
             messages = unstamped(messages, call.arm, self.configured.models)
-        if self.kwargs.get("tools"):
-            arm, kwargs = _with_tools(arm, kwargs)
+        arm, kwargs = bound_to(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
@@ -202,24 +196,6 @@ def _chat_only(call: Call, arm: Runnable[Any, Any]) -> Any:
             f"arm {call.arm!r} is no chat model, and content-block streams need one", arm=call.arm
         )
     return arm
-
-
-def _with_tools(
-    arm: Runnable[Any, Any], kwargs: Mapping[str, Any]
-) -> tuple[Runnable[Any, Any], dict[str, Any]]:
-    """The arm with the call's tools bound its own way, and the arguments left for the call.
-
-    They are bound below whatever has been put around the model: ``bind_tools`` of a binding binds
-    them to the bare model and forgets the rest.
-    """
-    chat = chat_model_below(arm)
-    bind_tools = getattr(chat or arm, "bind_tools", None)
-    if bind_tools is None:  # declared able: it reads them from its arguments
-        return arm, dict(kwargs)
-    names = {"tools", "tool_choice", *inspect.signature(bind_tools).parameters}
-    taken = {name: kwargs[name] for name in names & set(kwargs) if kwargs[name] is not None}
-    left = {name: kwargs[name] for name in set(kwargs) - names}
-    return with_chat_model(arm, bind_tools(**taken)), left
 
 
 async def _in_threads(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:

@@ -1,12 +1,10 @@
 """Structured output over mixed pools: each arm is asked its own way, natively where it can."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
@@ -15,6 +13,7 @@ from pydantic import BaseModel
 
 from langchain_pickllm import RoutedChatModel
 from pickllm import Arm, ConfigError, NoEligibleArm
+from tests.langchain.clients import Client, clients
 from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel
 from tests.serving import Served, Server, serving
 
@@ -44,21 +43,9 @@ def server(running: Server) -> Server:
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[Callable[[str], ChatOpenAI]]:
-    """Makes real clients whose connections are closed in the end."""
-    with contextlib.ExitStack() as stack:
-
-        def make(model: str) -> ChatOpenAI:
-            unkept = httpx.Limits(max_keepalive_connections=0)
-            return ChatOpenAI(
-                model=model,
-                base_url=server.url,
-                api_key="sk-test",
-                max_retries=0,
-                http_client=stack.enter_context(httpx.Client(verify=False)),
-                http_async_client=httpx.AsyncClient(limits=unkept, verify=False),
-            )
-
+def client(server: Server) -> Iterator[Client]:
+    """Makes clients of this server."""
+    with clients(server) as make:
         yield make
 
 
@@ -87,7 +74,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # the client's own, in streams
 @every_way
 def test_an_arm_that_knows_json_schemas_is_sent_one(
-    way: str, client: Callable[[str], ChatOpenAI], server: Server
+    way: str, client: Client, server: Server
 ) -> None:
     """As the client alone would send it, and the answer is read as the client alone would."""
     chain = mixed(client("native"), "native").with_structured_output(Sum, strict=True)
@@ -101,7 +88,7 @@ def test_an_arm_that_knows_json_schemas_is_sent_one(
 
 @every_way
 def test_an_arm_that_does_not_is_made_to_call_a_tool(
-    way: str, client: Callable[[str], ChatOpenAI], server: Server
+    way: str, client: Client, server: Server
 ) -> None:
     """The same chain, another arm."""
     model = mixed(client("native"), "forced")
@@ -115,9 +102,7 @@ def test_an_arm_that_does_not_is_made_to_call_a_tool(
 
 
 @every_way
-def test_the_parser_is_that_of_the_arm_that_took_over(
-    way: str, client: Callable[[str], ChatOpenAI]
-) -> None:
+def test_the_parser_is_that_of_the_arm_that_took_over(way: str, client: Client) -> None:
     """A JSON schema was sent in vain; the answer came as a tool call."""
     model = mixed(client("broken"), "native")
 
@@ -133,7 +118,7 @@ def test_the_parser_is_that_of_the_arm_that_took_over(
         assert isinstance(answer["parsed"], Sum)
 
 
-def test_the_method_reaches_the_arms(client: Callable[[str], ChatOpenAI], server: Server) -> None:
+def test_the_method_reaches_the_arms(client: Client, server: Server) -> None:
     """JSON mode is asked for by a format, and no schema is sent."""
     model = mixed(client("native"), "native")
 
