@@ -28,12 +28,12 @@ from langchain_pickllm.configured import Configured
 from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.entry_points import RoutedEntryPoints
-from langchain_pickllm.shapes import shape_of
+from langchain_pickllm.shapes import SHAPE, shape_of
 from langchain_pickllm.stamp import decision_id_of, stamp_on
 from langchain_pickllm.stickiness import failed_tool_calls
 from langchain_pickllm.structured import shaped_chain
 from langchain_pickllm.tool_binding import Tools
-from langchain_pickllm.turn import SHAPE, Turn
+from langchain_pickllm.turn import Turn
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
 from pickllm.books import Verdict

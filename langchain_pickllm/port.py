@@ -21,9 +21,14 @@ from langchain_pickllm.reading import came_from_cache, shows, usage_of
 from langchain_pickllm.shapes import Shape
 from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
 from langchain_pickllm.threads import in_thread
-from langchain_pickllm.tool_binding import bound_to
+from langchain_pickllm.tool_binding import TOOLS, bound_to
 from langchain_pickllm.watching import watch
-from langchain_pickllm.wrappers import answers_in_thread, chat_model_below, router_inside
+from langchain_pickllm.wrappers import (
+    answers_in_thread,
+    as_configured,
+    chat_model_below,
+    router_inside,
+)
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
 from pickllm.types import Call, Piece, Reply
@@ -109,15 +114,16 @@ class ChatPort:
         self, call: Call
     ) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
         """The arm with the call's tools bound its own way, and all that it is called with."""
-        arm = self.configured.arm(call.arm)
-        kwargs = {**(self.shape.kwargs(call.arm) if self.shape else {}), **self.kwargs}
-        messages = list(self.messages)
-        if router_inside(arm) is not None:
-            messages = unstamped(messages, call.arm, self.configured.models)
-        arm, kwargs = bound_to(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
+        arm = as_configured(self.configured.arm(call.arm), config)
+        messages = list(self.messages)
+        if router_inside(arm) is not None:
+            messages = unstamped(messages, call.arm, self.configured.models)
+        kwargs = {**(self.shape.kwargs(call.arm) if self.shape else {}), **self.kwargs}
+        if TOOLS in kwargs or self.kwargs.get("tools"):  # those of a shape may be bound already
+            arm, kwargs = bound_to(arm, kwargs)
         return arm, messages, config, kwargs
 
     def _reply(self, call: Call, message: AIMessage) -> Reply:

@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_pickllm.wrappers import chat_model_below, with_chat_model
+from langchain_pickllm.wrappers import bare, with_chat_model
 
 __all__ = ["TOOLS", "Tools", "bound_to"]
 
@@ -55,7 +55,7 @@ def bound_to(
     carried: Tools | None = kwargs.get(TOOLS)
     if carried is not None and carried.shown != left.get("tools"):  # others were given since
         carried = None
-    bind_tools = getattr(chat_model_below(arm) or arm, "bind_tools", None)
+    bind_tools = getattr(bare(arm), "bind_tools", None)
     anything = left.get("tools") or (carried and carried.settings.get("response_format"))
     if bind_tools is None or not anything:  # declared able: it reads its arguments
         return arm, left
