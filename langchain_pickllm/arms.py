@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable, RunnableSequence
 
 from langchain_pickllm.opening import by_name, opening
 from langchain_pickllm.text_models import as_chat
-from langchain_pickllm.wrappers import chat_model_below, is_bare_pipeline
+from langchain_pickllm.wrappers import bare, chat_model_below, is_bare_pipeline
 from pickllm.errors import ConfigError
 from pickllm.types import Arm, Capability
 
@@ -100,7 +100,9 @@ def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> 
     if is_bare_pipeline(model) or _is_text_model(model):
         arm = replace(arm, can={**_text_only(), **arm.can})
     if chat is None:
-        can: Mapping[Capability, bool] = {} if hasattr(model, "bind_tools") else {"tools": False}
+        can: Mapping[Capability, bool] = (
+            {} if hasattr(bare(model), "bind_tools") else {"tools": False}
+        )
         return replace(arm, can={**can, **arm.can})
     profile: Mapping[str, Any] = chat.profile or {}
     arm = replace(

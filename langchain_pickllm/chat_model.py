@@ -20,7 +20,6 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, model_validator
 
 from langchain_pickllm.arguments import check_router, known, time_limit
@@ -29,11 +28,12 @@ from langchain_pickllm.configured import Configured
 from langchain_pickllm.counting import count_tokens
 from langchain_pickllm.embeddings import featurizer_of
 from langchain_pickllm.entry_points import RoutedEntryPoints
-from langchain_pickllm.shapes import shape_of
+from langchain_pickllm.shapes import SHAPE, shape_of
 from langchain_pickllm.stamp import decision_id_of, stamp_on
 from langchain_pickllm.stickiness import failed_tool_calls
 from langchain_pickllm.structured import shaped_chain
-from langchain_pickllm.turn import SHAPE, Turn
+from langchain_pickllm.tool_binding import Tools
+from langchain_pickllm.turn import Turn
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
 from pickllm.books import Verdict
@@ -215,9 +215,7 @@ class RoutedChatModel(RoutedEntryPoints):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The same router with tools; each arm formats them its own way when it is asked."""
         chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
-        strict = kwargs.get("strict")  # no arm adds it to a tool that is formatted already
-        formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
-        return self.bind(tools=formatted, **chosen, **kwargs)
+        return self.bind(**Tools.of(tools, {**chosen, **kwargs}).kwargs)
 
     def with_structured_output(
         self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any

@@ -6,7 +6,6 @@ are counted once, on its own run.
 """
 
 import contextlib
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,12 +21,13 @@ from langchain_pickllm.reading import came_from_cache, shows, usage_of
 from langchain_pickllm.shapes import Shape
 from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
 from langchain_pickllm.threads import in_thread
+from langchain_pickllm.tool_binding import TOOLS, bound_to
 from langchain_pickllm.watching import watch
 from langchain_pickllm.wrappers import (
     answers_in_thread,
+    as_configured,
     chat_model_below,
     router_inside,
-    with_chat_model,
 )
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
@@ -114,16 +114,16 @@ class ChatPort:
         self, call: Call
     ) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
         """The arm with the call's tools bound its own way, and all that it is called with."""
-        arm = self.configured.arm(call.arm)
-        kwargs = {**(self.shape.kwargs(call.arm) if self.shape else {}), **self.kwargs}
-        messages = list(self.messages)
-        if router_inside(arm) is not None:
-            messages = unstamped(messages, call.arm, self.configured.models)
-        if self.kwargs.get("tools"):
-            arm, kwargs = _with_tools(arm, kwargs)
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
+        arm = as_configured(self.configured.arm(call.arm), config)
+        messages = list(self.messages)
+        if router_inside(arm) is not None:
+            messages = unstamped(messages, call.arm, self.configured.models)
+        kwargs = {**(self.shape.kwargs(call.arm) if self.shape else {}), **self.kwargs}
+        if TOOLS in kwargs or self.kwargs.get("tools"):  # those of a shape may be bound already
+            arm, kwargs = bound_to(arm, kwargs)
         return arm, messages, config, kwargs
 
     def _reply(self, call: Call, message: AIMessage) -> Reply:
@@ -202,24 +202,6 @@ def _chat_only(call: Call, arm: Runnable[Any, Any]) -> Any:
             f"arm {call.arm!r} is no chat model, and content-block streams need one", arm=call.arm
         )
     return arm
-
-
-def _with_tools(
-    arm: Runnable[Any, Any], kwargs: Mapping[str, Any]
-) -> tuple[Runnable[Any, Any], dict[str, Any]]:
-    """The arm with the call's tools bound its own way, and the arguments left for the call.
-
-    They are bound below whatever has been put around the model: ``bind_tools`` of a binding binds
-    them to the bare model and forgets the rest.
-    """
-    chat = chat_model_below(arm)
-    bind_tools = getattr(chat or arm, "bind_tools", None)
-    if bind_tools is None:  # declared able: it reads them from its arguments
-        return arm, dict(kwargs)
-    names = {"tools", "tool_choice", *inspect.signature(bind_tools).parameters}
-    taken = {name: kwargs[name] for name in names & set(kwargs) if kwargs[name] is not None}
-    left = {name: kwargs[name] for name in set(kwargs) - names}
-    return with_chat_model(arm, bind_tools(**taken)), left
 
 
 async def _in_threads(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:

@@ -10,7 +10,7 @@ from itertools import chain as chained
 from operator import itemgetter
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough
 
 from langchain_pickllm.callbacks import FinishedRun, RewardCallbackHandler
@@ -70,6 +70,9 @@ class _ParserOfTheArm(Runnable[AIMessage, Any]):
         """Results as they grow; the first chunk says whose they are."""
         for first in input:
             parser = self.shape.parser(first)
+            if not isinstance(first, AIMessageChunk):  # parsers of streams drop its tool calls
+                yield parser.invoke(first, config, **kwargs)
+                return
             yield from parser.transform(chained([first], input), config, **kwargs)
 
     async def atransform(
@@ -81,6 +84,9 @@ class _ParserOfTheArm(Runnable[AIMessage, Any]):
         """Results as they grow; the first chunk says whose they are."""
         async for first in input:
             parser = self.shape.parser(first)
+            if not isinstance(first, AIMessageChunk):  # as above
+                yield await parser.ainvoke(first, config, **kwargs)
+                return
             async for result in parser.atransform(_chained(first, input), config, **kwargs):
                 yield result
 

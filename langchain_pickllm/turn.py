@@ -14,7 +14,7 @@ from langchain_core.utils.uuid import uuid7
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.port import ChatPort
 from langchain_pickllm.reading import needs_of, prompt_text, tokens_of
-from langchain_pickllm.shapes import Shape
+from langchain_pickllm.shapes import SHAPE, Shape
 from langchain_pickllm.stickiness import hold_of
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
@@ -22,10 +22,7 @@ from pickllm.router import Router
 from pickllm.settings import weights_of
 from pickllm.types import Request, Routed
 
-__all__ = ["SHAPE", "Turn"]
-
-SHAPE = "pickllm_shape"
-"""The argument under which a call carries the shape that its answer shall have."""
+__all__ = ["Turn"]
 
 _FOR_THE_ROUTER = {"model", "weights", SHAPE}
 

@@ -4,13 +4,17 @@ import sys
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.configurable import DynamicRunnable
 
 from pickllm.router import Router
 
 __all__ = [
     "answers_in_thread",
+    "as_configured",
+    "bare",
     "chat_model_below",
     "is_bare_pipeline",
     "router_inside",
@@ -23,9 +27,15 @@ _HOOKS = ("_agenerate", "_stream", "_astream")
 
 def chat_model_below(model: Runnable[Any, Any]) -> BaseChatModel | None:
     """The chat model itself, below whatever has been put around it; None where there is none."""
+    model = bare(model)
+    return model if isinstance(model, BaseChatModel) else None
+
+
+def bare(model: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What has things put around it, chat model or not."""
     while isinstance(model, RunnableBindingBase):
         model = model.bound
-    return model if isinstance(model, BaseChatModel) else None
+    return model
 
 
 def with_chat_model(model: Runnable[Any, Any], chat: Runnable[Any, Any]) -> Runnable[Any, Any]:
@@ -33,6 +43,20 @@ def with_chat_model(model: Runnable[Any, Any], chat: Runnable[Any, Any]) -> Runn
     if isinstance(model, RunnableBindingBase):
         return model.model_copy(update={"bound": with_chat_model(model.bound, chat)})
     return chat
+
+
+def as_configured(model: Runnable[Any, Any], config: RunnableConfig) -> Runnable[Any, Any]:
+    """The model that a call's config chooses or changes; itself where nothing is configurable.
+
+    Only then can it be asked what it is: ``bind_tools`` of a configurable model forgets that it is.
+    """
+    if isinstance(model, RunnableBindingBase):
+        bound = as_configured(model.bound, merge_configs(model.config, config))
+        return model if bound is model.bound else model.model_copy(update={"bound": bound})
+    if not isinstance(model, DynamicRunnable):
+        return model
+    chosen, _ = model.prepare(config)
+    return chosen.with_config(model.config) if model.config else chosen
 
 
 def router_inside(model: Runnable[Any, Any]) -> Router | None:

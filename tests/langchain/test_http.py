@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from langchain.agents import create_agent
@@ -17,6 +16,7 @@ from langchain_openai import ChatOpenAI
 
 from langchain_pickllm import RoutedChatModel
 from pickllm import Arm, ArmTimeout
+from tests.langchain.clients import KEY, Client, clients
 from tests.langchain.recording import MODEL_WAYS, WAYS, Recorder
 from tests.serving import Served, Server, serving
 from tests.tiny import soon
@@ -25,7 +25,6 @@ every_way = pytest.mark.parametrize("way", MODEL_WAYS)
 whole = pytest.mark.parametrize("way", ["invoke", "ainvoke", "batch", "abatch", "generate"])
 streamed = pytest.mark.parametrize("way", ["stream", "astream", "events_v3", "aevents_v3"])
 
-KEY = "sk-never-to-be-seen"
 CUT = (openai.APIConnectionError, httpx.RemoteProtocolError)
 """What the client says of a stream that breaks: the one or the other, by its version."""
 STRANGER = Served(says="four five six")
@@ -55,32 +54,14 @@ def server(running: Server) -> Server:
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[Callable[..., ChatOpenAI]]:
-    """Makes clients whose connections are closed in the end."""
-    with contextlib.ExitStack() as stack:
-
-        def make(model: str, **settings: Any) -> ChatOpenAI:
-            # without TLS there are no certificates to be read
-            http = stack.enter_context(httpx.Client(verify=False))
-            unkept = httpx.Limits(max_keepalive_connections=0)  # so that event loops may change
-            return ChatOpenAI(
-                **{
-                    "model": model,
-                    "base_url": server.url,
-                    "api_key": KEY,
-                    "max_retries": 0,
-                    "stream_usage": True,
-                    "http_client": http,
-                    "http_async_client": httpx.AsyncClient(limits=unkept, verify=False),
-                    **settings,
-                }
-            )
-
+def client(server: Server) -> Iterator[Client]:
+    """Makes clients of this server."""
+    with clients(server) as make:
         yield make
 
 
 @pytest.fixture
-def model(client: Callable[..., ChatOpenAI]) -> RoutedChatModel:
+def model(client: Client) -> RoutedChatModel:
     """Two arms, of which the first is asked first."""
     return routed(client("first"), client("second"))
 
@@ -132,9 +113,7 @@ def statuses(model: RoutedChatModel) -> list[tuple[str, str, str]]:
 
 
 @every_way
-def test_an_answer_is_the_client_s_own(
-    way: str, model: RoutedChatModel, client: Callable[..., ChatOpenAI]
-) -> None:
+def test_an_answer_is_the_client_s_own(way: str, model: RoutedChatModel, client: Client) -> None:
     """Text, usage, finish reason and all other metadata are those of the bare client."""
     answer = MODEL_WAYS[way](model, "Count", {})
 
@@ -159,7 +138,7 @@ def test_tokens_are_counted_once_and_paid_for(way: str, model: RoutedChatModel) 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_tool_calls_come_whole_and_in_fragments(
-    way: str, model: RoutedChatModel, client: Callable[..., ChatOpenAI], server: Server
+    way: str, model: RoutedChatModel, client: Client, server: Server
 ) -> None:
     """Arguments that are streamed in pieces add up, as the bare client's do."""
     server.models["first"].calls = True
@@ -207,9 +186,7 @@ def test_another_arm_takes_over_from_a_server_that_refuses(
     assert ["error", "ok"] == [status for _, status, _ in statuses(model)]
 
 
-def test_a_client_s_own_retries_are_its_own(
-    client: Callable[..., ChatOpenAI], server: Server
-) -> None:
+def test_a_client_s_own_retries_are_its_own(client: Client, server: Server) -> None:
     """A server that recovers in time is no failure, and the wait is in the latency."""
     headers = {"retry-after-ms": "20"}
     server.models["first"] = Served(status=429, headers=headers, heals_after=1)
@@ -242,9 +219,7 @@ def test_when_all_refuse_the_error_is_the_client_s(
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_server_that_is_not_there_is_replaced(
-    way: str, client: Callable[..., ChatOpenAI]
-) -> None:
+def test_a_server_that_is_not_there_is_replaced(way: str, client: Client) -> None:
     """Nobody listens at the first arm's address."""
     model = routed(client("first", base_url="http://127.0.0.1:9/v1"), client("second"))
 
@@ -258,7 +233,7 @@ def test_a_server_that_is_not_there_is_replaced(
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "batch", "abatch"])
 def test_another_arm_takes_over_from_a_slow_server(
-    way: str, client: Callable[..., ChatOpenAI], server: Server, signal: threading.Event
+    way: str, client: Client, server: Server, signal: threading.Event
 ) -> None:
     """The arm's time limit counts, whatever the client's own is."""
     server.models["first"].waits_for = signal
@@ -270,7 +245,7 @@ def test_another_arm_takes_over_from_a_slow_server(
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_a_stream_that_stalls_after_its_first_word_is_an_error(
-    way: str, client: Callable[..., ChatOpenAI], server: Server, signal: threading.Event
+    way: str, client: Client, server: Server, signal: threading.Event
 ) -> None:
     """The limit holds for each piece; what was shown cannot be taken back."""
     server.models["first"].waits_for = signal
@@ -336,7 +311,7 @@ async def test_an_async_connection_cut_after_the_first_word_is_an_error(
 
 @streamed
 def test_a_stream_that_just_ends_is_what_the_client_makes_of_it(
-    way: str, model: RoutedChatModel, client: Callable[..., ChatOpenAI], server: Server
+    way: str, model: RoutedChatModel, client: Client, server: Server
 ) -> None:
     """Without its last event a stream is no error for the client, but has no finish reason."""
     server.models["first"].ends_after = 3
@@ -438,7 +413,7 @@ async def test_leaving_an_async_stream_hangs_up(
 
 @pytest.mark.parametrize("way", ["batch", "abatch"])
 def test_50_requests_at_once_lose_and_double_nothing(
-    way: str, client: Callable[..., ChatOpenAI], server: Server
+    way: str, client: Client, server: Server
 ) -> None:
     """Each gets its own answer from its own arm, whatever the others do."""
     model = routed(client("first"), client("second"), policy="random", seed=2)
