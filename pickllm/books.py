@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from pickllm.errors import UnknownDecision
+from pickllm.errors import StoreUnavailable, UnknownDecision
 from pickllm.events import Decided, Event, Judged, Renewed, Reset, Traced
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
@@ -52,6 +52,7 @@ class Books:
         self.keeper = keeper
         self.counts: Counter[str] = Counter()
         self.lock = Lock()
+        self._common_position = 0
         self._learns_from = learns_from
         self._clock = clock
 
@@ -96,11 +97,11 @@ class Books:
 
         Raises:
             UnknownDecision: Nobody knows one.
+            StoreUnavailable: None is held here, and the store cannot be asked.
         """
+        if any_id not in self.ledger:  # of a run, other workers may know more
+            self.fetch(any_id)
         held = self._held(any_id)
-        if not held:
-            self._recall(any_id)
-            held = self._held(any_id)
         if not held:
             with self.lock:
                 self.counts["unknown_decisions"] += 1
@@ -133,7 +134,7 @@ class Books:
     def renew(self, arm: str) -> None:
         """The model behind an arm is not what it was; the policy can be told."""
         policy = cast("Renewable[Any]", self.learner.policy)
-        event = Renewed(arm=arm, time_s=self._clock())
+        event = Renewed(id=str(uuid.uuid4()), arm=arm, time_s=self._clock())
         with self.lock:
             state = policy.model_updated(self.learner.state, arm, event.time_s)
             self.learner.rebase(state, ())
@@ -156,7 +157,7 @@ class Books:
     def stats(self) -> dict[str, int]:
         """What happened how often."""
         with self.lock:
-            return {**self.counts, **self.keeper.stats()}
+            return dict(self.counts + Counter(self.keeper.stats()))
 
     def _hear(
         self, record: Record, *, score: float, source: str, correction: bool, at_once: bool
@@ -180,11 +181,11 @@ class Books:
             event = _judged(record, feedback, lesson_before)
             if event is not None and not at_once:
                 self.keeper.note(event)
-        for relay in relays:
-            self._tell(partial(relay, score, source, correction))
         if event is None or not at_once or self.keeper.claim(event):
+            for relay in relays:
+                self._tell(partial(relay, score, source, correction))
             return verdict
-        return self._heard_elsewhere(record, score, source, correction=correction)
+        return self._heard_elsewhere(record, feedback)
 
     def _credit(self, record: Record, feedback: Feedback) -> Verdict:
         if record.outcome is None:
@@ -203,47 +204,72 @@ class Books:
         if event is not None:
             self.keeper.note(event)
 
-    def _heard_elsewhere(
-        self, record: Record, score: float, source: str, *, correction: bool
-    ) -> Verdict:
+    def _heard_elsewhere(self, record: Record, feedback: Feedback) -> Verdict:
         """Another worker has booked this version: take theirs, and correct that where asked to."""
         with self.lock:
-            del record.source_to_feedback[source]
-            record.source_to_lesson.pop(source, None)
+            if record.source_to_feedback.get(feedback.source) is feedback:
+                del record.source_to_feedback[feedback.source]
+                record.source_to_lesson.pop(feedback.source, None)
         self._take_over(self.keeper.recall(record.decision.id))
         self.keeper.save(look=True)
         self._take_over_common()
-        if correction and source in record.source_to_feedback:
-            return self._hear(record, score=score, source=source, correction=True, at_once=True)
-        return "repeated"
+        theirs = record.source_to_feedback.get(feedback.source)
+        if not feedback.correction or theirs is None or theirs.version < feedback.version:
+            return "repeated"
+        return self._hear(
+            record, score=feedback.value, source=feedback.source, correction=True, at_once=True
+        )
 
     def _held(self, any_id: str) -> list[Record]:
         with self.lock:
             return [self.ledger[decision_id] for decision_id in self.ledger.found(any_id)]
 
-    def _recall(self, any_id: str) -> None:
-        """Fetch the decisions of other workers, and of this one before it was started anew."""
-        events = self.keeper.recall(any_id)
-        begun = {e.begun_by for e in events if isinstance(e, Decided) and e.begun_by}
-        for decision_id in begun:
-            events = [*self.keeper.recall(decision_id), *events]
+    def fetch(self, any_id: str) -> None:
+        """Fetch the decisions of other workers, and of this one before it was started anew.
+
+        Raises:
+            StoreUnavailable: None is held here, and the store cannot be asked.
+        """
+        try:
+            events = self._recalled(any_id)
+        except StoreUnavailable:
+            if self._held(any_id):
+                return
+            raise
         decided = [event for event in events if isinstance(event, Decided)]
-        for made in decided:
-            with self.lock:
+        with self.lock:
+            for made in decided:
                 if made.decision.id not in self.ledger:
                     self.ledger.recall(made)
-            self._take_over(self.keeper.recall(made.decision.id))
-        with self.lock:
             for traced in events:
                 if isinstance(traced, Traced) and traced.decision_id in self.ledger:
                     self.ledger.trace(traced.trace_id, traced.decision_id)
-        if decided:  # what was said of them is in the common state, and may be corrected
-            self.save(look=True)
+        if decided:
+            self._take_over(events)
+            self.save(
+                look=True
+            )  # what was said of them is in the common state, and corrected there
+
+    def _recalled(self, any_id: str) -> list[Event]:
+        """All events about the decisions that an id means, those that began a turn first."""
+        events = self.keeper.recall(any_id)
+        ids = dict.fromkeys(
+            decision_id
+            for event in events
+            if isinstance(event, Decided)
+            for decision_id in (event.begun_by, event.decision.id)
+            if decision_id and decision_id != any_id
+        )
+        return [event for i in ids for event in self.keeper.recall(i)] + events
 
     def _take_over_common(self) -> None:
-        state, news = self.keeper.common()  # may wait for a store: not under our lock
+        position, state, news = self.keeper.common()  # may wait for a store: not under our lock
         with self.lock:
-            self.learner.rebase(state, self.keeper.ours())
+            if position >= self._common_position:
+                self._common_position = position
+                self.learner.rebase(state, self.keeper.ours())
+            if any(isinstance(event, Reset) for event in news):
+                self.ledger = self.ledger.without_settled()
             self._take_over(news)
 
     def _take_over(self, events: Sequence[Event]) -> None:
@@ -253,6 +279,9 @@ class Books:
                 if not isinstance(event, Judged) or event.experience.decision.id not in self.ledger:
                     continue
                 record = self.ledger[event.experience.decision.id]
+                known = record.source_to_feedback.get(event.source)
+                if known is not None and known.version > event.version:
+                    continue
                 record.source_to_feedback[event.source] = Feedback(
                     decision_id=record.decision.id,
                     value=event.experience.score,

@@ -8,6 +8,7 @@
     │   ├── ArmTimeout       it did not answer within its time limit
     │   └── ArmRefused       it answered with something that is no answer
     ├── StateConflict        stored state of other settings, or changed by another writer
+    ├── StoreUnavailable     a store that fails, where nothing else can answer; try again
     └── MissingExtra         an optional dependency is not installed
 
 `Interrupted` is nobody's error: with it a driver tells a flow that its call was cancelled, or that
@@ -29,6 +30,7 @@ __all__ = [
     "NoEligibleArm",
     "PickLLMError",
     "StateConflict",
+    "StoreUnavailable",
     "UnknownDecision",
 ]
 
@@ -78,6 +80,10 @@ class ArmRefused(ArmError):
 
 class StateConflict(PickLLMError):
     """Stored state that does not fit these settings, or that someone else has written since."""
+
+
+class StoreUnavailable(PickLLMError, ConnectionError):
+    """The store cannot be asked now, and what is asked for is not held here."""
 
 
 class MissingExtra(PickLLMError, ImportError):

@@ -11,13 +11,16 @@ once, whichever worker it reaches, and however often. No prompt and no answer is
 
 >>> event = Traced(trace_id="run 7", decision_id="d1")
 >>> decode(encode(event)) == event, event.key
-(True, 'traced/run 7/d1')
+(True, '["traced","run 7","d1"]')
 """
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import numpy as np
 
 from pickllm.errors import StateConflict
 from pickllm.plain import from_plain, to_plain
@@ -43,12 +46,12 @@ class Decided:
     @property
     def key(self) -> str:
         """One for each decision."""
-        return f"decided/{self.decision.id}"
+        return _key("decided", self.decision.id)
 
     @property
     def about(self) -> tuple[str, ...]:
         """Ids under which it is found."""
-        return (self.decision.id, *self.trace_ids)
+        return (self.decision.id, *self.trace_ids, *([self.begun_by] if self.begun_by else []))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +63,13 @@ class Judged:
     version: int = 1
     """2 for the first correction."""
     instead_of: Experience | None = None
-    """What was learnt from the version before."""
+    """What its writer believes was learnt from the version before."""
     time_s: float
 
     @property
     def key(self) -> str:
         """One for each version."""
-        return f"judged/{self.experience.decision.id}/{self.version}/{self.source}"
+        return _key("judged", self.experience.decision.id, self.version, self.source)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ class Traced:
     @property
     def key(self) -> str:
         """One for each run and decision."""
-        return f"traced/{self.trace_id}/{self.decision_id}"
+        return _key("traced", self.trace_id, self.decision_id)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -96,13 +99,14 @@ class Traced:
 class Renewed:
     """The model behind an arm is not what it was."""
 
+    id: str
     arm: str
     time_s: float
 
     @property
     def key(self) -> str:
         """One for each announcement."""
-        return f"renewed/{self.arm}/{self.time_s}"
+        return _key("renewed", self.id)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -119,7 +123,7 @@ class Reset:
     @property
     def key(self) -> str:
         """One for each session."""
-        return f"reset/{self.id}"
+        return _key("reset", self.id)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -134,11 +138,25 @@ _KINDS: Mapping[tuple[int, str], type] = {
     (_FORMAT, kind.__name__.lower()): kind for kind in (Decided, Judged, Traced, Renewed, Reset)
 }
 
-_write = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+def _atom(value: object) -> object:
+    """What some clients report in place of numbers and strings."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is nothing that an event can hold")
+
+
+_write = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_atom).encode
+
+
+def _key(*parts: str | int) -> str:
+    return _write(parts)
 
 
 def encode(event: Event) -> bytes:
-    """An event as one line of JSON."""
+    """An event as one line of JSON; `ValueError` or `TypeError` where it has none."""
     kind = type(event).__name__.lower()
     document = {"pickllm_event": _FORMAT, "kind": kind, **to_plain(event)}
     return _write(document).encode()

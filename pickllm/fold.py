@@ -5,7 +5,8 @@ begins with a snapshot arrives at it too. A snapshot stands at a position; for p
 unlearn it lags behind by the lessons that may still be corrected.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -30,18 +31,31 @@ class Snapshot(Generic[S]):
 
     state: S
     position: int = 0
+    begun_at: int = 0
+    """Position of the last reset: what came before it has no part in this session."""
 
 
 class Fold:
     """Reads a journal. Not locked: its keeper is."""
 
-    def __init__(self, policy: Policy[Any], snapshot: Snapshot[Any], *, fresh: object) -> None:
+    def __init__(
+        self,
+        policy: Policy[Any],
+        snapshot: Snapshot[Any],
+        *,
+        fresh: object,
+        about: Callable[[str], Sequence[Noted]],
+    ) -> None:
         self.position = snapshot.position
+        self.begun_at = snapshot.begun_at
         self.counts: Counter[str] = Counter()
         self._policy: Any = policy
         self._fresh = fresh
+        self._about = about
         self._lessons = Lessons(policy, snapshot.state)
         self._lesson_to_position: dict[Lesson, int] = {}
+        self._lesson_to_version: OrderedDict[Lesson, int] = OrderedDict()
+        """The newest versions of lessons corrected not long ago."""
         self._sealed = snapshot.position
 
     @property
@@ -52,31 +66,69 @@ class Fold:
     def snapshot(self) -> Snapshot[Any]:
         """From where another reader may go on."""
         position = self._sealed if self._lesson_to_position else self.position
-        return Snapshot(state=self._lessons.base, position=position)
+        return Snapshot(state=self._lessons.base, position=position, begun_at=self.begun_at)
 
     def read(self, noted: Noted) -> Event | None:
-        """Learn from the next event, and return it; None for one that cannot be read."""
-        self.position = noted.position
+        """Learn from the next event, and return it; None for one that cannot be read.
+
+        A correction looks in the journal for what it corrects; where that fails, nothing is read.
+        """
         try:
             event = decode(noted.value)
         except StateConflict:
+            self.position = noted.position
             self.counts["journal_unreadable"] += 1
             return None
+        teachings = self._corrected(event, noted.position)
+        self.position = noted.position
         try:
-            self._learn(event)
+            self._learn(event, teachings)
         except Exception:  # a policy that fails at an event would fail at it for ever
             self.counts["learning_failures"] += 1
         return event
 
-    def _learn(self, event: Event) -> None:
-        for lesson, taught, instead_of in lessons_of(event, self._policy):
+    def _learn(self, event: Event, teachings: Sequence[Teaching]) -> None:
+        for lesson, taught, instead_of in teachings:
             known = self._lessons.teach(lesson, taught, instead_of=instead_of)
             self._keep(lesson)
             self.counts["late_corrections"] += not known
         if isinstance(event, Reset):
+            self.begun_at = self.position
             self._start_from(self._fresh)
         elif isinstance(event, Renewed) and isinstance(self._policy, Renewable):
             self._start_from(self._policy.model_updated(self.state, event.arm, event.time_s))
+
+    def _corrected(self, event: Event, position: int) -> list[Teaching]:
+        """What an event teaches, where a correction stands for what the journal says came before.
+
+        Its writer may not have known all versions: two may have been written at once, or one may
+        have waited for a store that was away. The highest version stands, whichever came last.
+        """
+        teachings = lessons_of(event, self._policy)
+        if not isinstance(event, Judged):
+            return teachings
+        ((lesson, taught, _),) = teachings
+        if event.version <= self._lesson_to_version.get(lesson, 0):
+            return []
+        if event.version == 1:
+            return [(lesson, taught, None)]
+        before = self._versions_before(event, position)
+        if any(at <= self.begun_at or judged.version > event.version for at, judged in before):
+            return []
+        self._lesson_to_version[lesson] = event.version
+        while len(self._lesson_to_version) > _CORRECTABLE:
+            self._lesson_to_version.popitem(last=False)
+        newest = max((judged for _, judged in before), key=lambda each: each.version, default=None)
+        return [(lesson, taught, newest.experience if newest else None)]
+
+    def _versions_before(self, event: Judged, position: int) -> list[tuple[int, Judged]]:
+        notes = [n for n in self._about(event.experience.decision.id) if n.position < position]
+        events = [(noted.position, _decoded(noted)) for noted in notes]
+        return [
+            (at, judged)
+            for at, judged in events
+            if isinstance(judged, Judged) and judged.source == event.source
+        ]
 
     def _start_from(self, state: object) -> None:
         """Nothing before this can be corrected any more."""
@@ -121,3 +173,10 @@ def lessons_of(event: Event, policy: Policy[Any]) -> list[Teaching]:
 
 def _seen(event: Decided, attempt: Attempt) -> Observation:
     return Observation(decision=event.decision, attempt=attempt)
+
+
+def _decoded(noted: Noted) -> Event | None:
+    try:
+        return decode(noted.value)
+    except StateConflict:
+        return None

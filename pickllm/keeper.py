@@ -8,19 +8,21 @@ A store's troubles never reach an answer: events wait, bounded and counted, and 
 is left alone for a while. At the start, a store that cannot be read is an error.
 """
 
+import contextlib
 import logging
 import time
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
-from pickllm.errors import StateConflict
+from pickllm.errors import StateConflict, StoreUnavailable
 from pickllm.events import Event, Traced, decode, encode
 from pickllm.fold import Fold, Snapshot, lessons_of
 from pickllm.lessons import Teaching
 from pickllm.lock import Lock
-from pickllm.protocols import KeepsJournal, Note, Policy
+from pickllm.protocols import KeepsJournal, Note, Noted, Policy
 from pickllm.stores.codec import decode as decode_state
 from pickllm.stores.codec import encode as encode_state
 from pickllm.together import Together
@@ -61,13 +63,15 @@ class Keeper:
         self.journal = f"pickllm/{namespace}"
         digest = blake2b(state_name.encode(), digest_size=8).hexdigest()
         self.key = f"pickllm/{namespace}/state/{digest}"
+        self._epoch_key = f"pickllm/{namespace}/epoch"
+        self._epoch = b""
         self._store = store
         self._policy = policy
         self._state_name = state_name
         self._fresh = fresh
         self._clock = clock
-        self._fold = Fold(policy, Snapshot(state=fresh), fresh=fresh)
-        self._waiting: deque[Event] = deque()
+        self._fold = self._fold_from(Snapshot(state=fresh))
+        self._waiting: deque[Note] = deque()
         self._unread: dict[str, Event] = {}
         """Events of ours that the fold has not come to yet, by key."""
         self._news: list[Event] = []
@@ -98,44 +102,37 @@ class Keeper:
     def load(self) -> object:
         """The state that the store holds, or the fresh one where it holds none."""
         if self._store is not None:
-            entry = self._store.get(self.key)
-            if entry is not None:
-                like = Snapshot(state=self._fresh)
-                found = decode_state(entry.value, like=like, policy=self._state_name)
-                self._fold = Fold(self._policy, found, fresh=self._fresh)
-                self._version = entry.version
-                self._snapshot_position = found.position
+            self._epoch = self._epoch_of(self._store)
+            self._read_snapshot(self._store)
             self._catch_up(self._store)
             self._news.clear()
         return self._fold.state
 
     def note(self, event: Event) -> None:
         """Have an event written with the next `save`."""
-        if self._store is None:
-            return
-        self._unread[event.key] = event
-        self._waiting.append(event)
-        while len(self._waiting) > _WAITING:
-            self._unread.pop(self._waiting.popleft().key, None)
-            self._counts["store_dropped"] += 1
+        note = self._noted(event)
+        if note is not None:
+            self._wait(note)
 
     def claim(self, event: Event) -> bool:
         """Write an event now; False where one with its key stands there already.
 
         Where the store fails it waits, as with `note`, and may still prove to be a second one.
         """
-        if self._store is None or not self._may_try():
-            self.note(event)
+        note = self._noted(event)
+        if note is None:
             return True
-        self._unread[event.key] = event
+        if not self._may_try():
+            self._wait(note)
+            return True
         try:
-            new = self._append(_note(event))
+            new = self._append(note)
         except Exception as error:  # a store may fail in any way
             self._failed(error)
-            self.note(event)
+            self._wait(note)
             return True
         if not new:
-            self._unread.pop(event.key, None)
+            self._unread.pop(note.key, None)
         return new
 
     def save(self, *, look: bool = False) -> bool:
@@ -176,11 +173,14 @@ class Keeper:
         if self._waiting:
             logger.warning("%d events of %r were not written", len(self._waiting), self.journal)
 
-    def common(self) -> tuple[object, list[Event]]:
-        """What all workers have learnt together, and the news: events of others, each told once."""
+    def common(self) -> tuple[int, object, list[Event]]:
+        """What all workers have learnt together, up to a position, and the news.
+
+        News are the events of others, each told once.
+        """
         with self._lock:
             news, self._news = self._news, []
-            return self._fold.state, news
+            return self._fold.position, self._fold.state, news
 
     def ours(self) -> list[Teaching]:
         """Lessons of this worker that are not in the common state yet."""
@@ -188,9 +188,15 @@ class Keeper:
         return [teaching for event in unread for teaching in lessons_of(event, self._policy)]
 
     def recall(self, any_id: str) -> list[Event]:
-        """What the journal says of a decision, or of all decisions inside a run; in order."""
-        if self._store is None or not self._may_try():
+        """What the journal says of a decision, or of all decisions inside a run; in order.
+
+        Raises:
+            StoreUnavailable: The store fails, or is left alone for a while.
+        """
+        if self._store is None:
             return []
+        if not self._may_try():
+            raise StoreUnavailable("the store cannot be asked now: say it again in some seconds")
         try:
             events = self._about(self._store, any_id)
             inside = [event.decision_id for event in events if isinstance(event, Traced)]
@@ -198,16 +204,47 @@ class Keeper:
                 events += self._about(self._store, decision_id)
         except Exception as error:  # a store may fail in any way
             self._failed(error)
-            return []
+            raise StoreUnavailable("the store failed: say it again in some seconds") from error
         return events
 
     def stats(self) -> dict[str, int]:
         """What went wrong, how often, and how much waits for the store."""
         waiting = {"store_waiting": len(self._waiting)} if self._waiting else {}
-        return {**self._counts, **{k: n for k, n in self._fold.counts.items() if n}, **waiting}
+        return {**{k: n for k, n in (self._counts + self._fold.counts).items() if n}, **waiting}
+
+    def _fold_from(self, snapshot: Snapshot[Any]) -> Fold:
+        return Fold(self._policy, snapshot, fresh=self._fresh, about=self._notes_about)
+
+    def _notes_about(self, decision_id: str) -> list[Noted]:
+        return self._store.find(self.journal, decision_id) if self._store else []
 
     def _about(self, store: KeepsJournal, any_id: str) -> list[Event]:
-        return [decode(noted.value) for noted in store.find(self.journal, any_id)]
+        """What was noted about an id in this session, but for what only newer programs can read."""
+        events: list[Event] = []
+        for noted in store.find(self.journal, any_id):
+            if noted.position > self._fold.begun_at:
+                with contextlib.suppress(StateConflict):
+                    events.append(decode(noted.value))
+        return events
+
+    def _noted(self, event: Event) -> Note | None:
+        """The event as it is written; None where there is no store, or it cannot be written."""
+        if self._store is None:
+            return None
+        try:
+            note = Note(key=event.key, value=encode(event), about=event.about)
+        except (ValueError, TypeError) as error:
+            self._counts["store_unwritable"] += 1
+            logger.warning("an event cannot be written (%s)", type(error).__name__)
+            return None
+        self._unread[note.key] = event
+        return note
+
+    def _wait(self, note: Note) -> None:
+        self._waiting.append(note)
+        while len(self._waiting) > _WAITING:
+            self._unread.pop(self._waiting.popleft().key, None)
+            self._counts["store_dropped"] += 1
 
     def _written(self, notes: list[Note]) -> list[bool]:
         return [] if self._store is None else self._store.append(self.journal, notes)
@@ -216,18 +253,23 @@ class Keeper:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
             try:
-                new = store.append(self.journal, [_note(event) for event in batch])
+                new = store.append(self.journal, batch)
             except BaseException:
                 self._waiting.extendleft(reversed(batch))
                 raise
-            for event, written in zip(batch, new, strict=True):
+            for note, written in zip(batch, new, strict=True):
                 if not written:
-                    self._unread.pop(event.key, None)
+                    self._unread.pop(note.key, None)
                     self._counts["store_repeated"] += 1
 
     def _catch_up(self, store: KeepsJournal) -> None:
+        if self._epoch_of(store) != self._epoch:
+            self._begin_again(store)
         while True:
             noted = store.read(self.journal, after=self._fold.position, limit=_AT_ONCE)
+            if noted and noted[0].position > self._fold.position + 1:
+                self._skip(store, noted[0].position)
+                continue
             for note in noted:
                 event = self._fold.read(note)
                 if event is not None and self._unread.pop(event.key, None) is None:
@@ -235,6 +277,55 @@ class Keeper:
             if len(noted) < _AT_ONCE:
                 break
         self._synced_s = self._clock()
+
+    def _skip(self, store: KeepsJournal, first: int) -> None:
+        """What is missing was trimmed while nobody read here: a snapshot has learnt from it."""
+        self._counts["journal_gaps"] += 1
+        self._read_snapshot(store)
+        if self._fold.position + 1 < first:
+            logger.warning("events of %r are gone that nobody here has read", self.journal)
+            self._fold = self._fold_from(
+                Snapshot(state=self._fold.state, position=first - 1, begun_at=self._fold.begun_at)
+            )
+
+    def _begin_again(self, store: KeepsJournal) -> None:
+        """The store was emptied, or is another: the first worker to see it brings what is known.
+
+        Each worker writes again what it had written and not yet read.
+        """
+        self._counts["journal_lost"] += 1
+        logger.warning("the journal %r is not what it was: it goes on from here", self.journal)
+        known = self._fold.state
+        self._epoch = self._epoch_of(store)
+        self._version = self._snapshot_position = 0
+        self._fold = self._fold_from(Snapshot(state=known))
+        if store.get(self.key) is None:
+            self._write_snapshot(store, at_least=0)
+        else:
+            self._read_snapshot(store)
+        ours = [self._noted(event) for event in tuple(self._unread.values())]
+        self._waiting = deque(note for note in ours if note is not None)
+        self._flush(store)
+
+    def _epoch_of(self, store: KeepsJournal) -> bytes:
+        """What tells this journal from one that stood in its place before."""
+        entry = store.get(self._epoch_key)
+        if entry is None:
+            with contextlib.suppress(StateConflict):
+                store.put(self._epoch_key, uuid.uuid4().hex.encode(), expect=0)
+            entry = store.get(self._epoch_key)
+        return entry.value if entry else b""
+
+    def _read_snapshot(self, store: KeepsJournal) -> None:
+        entry = store.get(self.key)
+        if entry is None:
+            return
+        like = Snapshot(state=self._fresh)
+        found = decode_state(entry.value, like=like, policy=self._state_name)
+        self._version = entry.version
+        if found.position >= self._fold.position:
+            self._fold = self._fold_from(found)
+            self._snapshot_position = found.position
 
     def _write_snapshot(self, store: KeepsJournal, *, at_least: int) -> None:
         snapshot = self._fold.snapshot()
@@ -269,7 +360,3 @@ class Keeper:
             )
         self._retry_s = self._clock() + _REST_S[min(self._failures, len(_REST_S) - 1)]
         self._failures += 1
-
-
-def _note(event: Event) -> Note:
-    return Note(key=event.key, value=encode(event), about=event.about)

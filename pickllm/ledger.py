@@ -123,6 +123,17 @@ class Ledger:
         for trace_id in event.trace_ids:
             self.trace(trace_id, event.decision.id)
 
+    def without_settled(self) -> "Ledger":
+        """The decisions that wait for their outcome alone, as a session begins anew."""
+        left = Ledger(max_decisions=self.max_decisions)
+        for record in self:
+            if record.outcome is None:
+                left._enter(record)
+                for trace_id in record.trace_ids:
+                    left._trace_to_ids.setdefault(trace_id, []).append(record.decision.id)
+        left._newest = self._newest
+        return left
+
     def settle(self, outcome: Outcome) -> Record:
         """Note how a decision ended. A turn that another arm took over stands for itself."""
         record = self[outcome.decision_id]

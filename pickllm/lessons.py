@@ -6,6 +6,7 @@ their newest lessons are kept, and a correction folds them again from the state 
 them, with the new one in the old one's place.
 """
 
+import contextlib
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -61,11 +62,15 @@ class Lessons:
         return True
 
     def rebase(self, state: object, teachings: Iterable[Teaching]) -> None:
-        """Go on from another state, with these lessons on top of it."""
+        """Go on from another state, with these lessons on top of it.
+
+        One that fails there is left out: it corrects what that state has never been taught.
+        """
         self.state = self.base = state
         self._kept = {}
         for lesson, taught, instead_of in teachings:
-            self.teach(lesson, taught, instead_of=instead_of)
+            with contextlib.suppress(Exception):
+                self.teach(lesson, taught, instead_of=instead_of)
 
     def seal(self, held: Container[str]) -> None:
         """Let go of the oldest lessons, as far as their decisions are no longer held.

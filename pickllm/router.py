@@ -10,7 +10,9 @@ What came of decisions, and what was learnt from it, stands in its `pickllm.book
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -20,7 +22,7 @@ import numpy as np
 
 from pickllm.books import Books, Verdict
 from pickllm.convergence import Convergence, convergence
-from pickllm.errors import ConfigError, UnknownDecision
+from pickllm.errors import ConfigError, StoreUnavailable, UnknownDecision
 from pickllm.explanation import Explanation
 from pickllm.features import featurizer_name
 from pickllm.flow import answer
@@ -127,6 +129,7 @@ class Router:
         self._instant = bool(getattr(self.featurizer, "instant", False))
         self.fallback = fallback_of(fallback, self.pool)
         self.seed = fresh_seed() if seed is None else seed
+        self._repeatable = seed is not None
         self._clock = clock
         self._policy_name = self.policy.name
         weights = getattr(self.reward, "weights", None)
@@ -166,6 +169,8 @@ class Router:
         """The prompt as a vector; zeros where the featurizer fails, which is counted and logged."""
         if self._books.keeper.stale:
             yield Work(run=self._books.save)
+        if self._books.keeper.keeps and request.hold and not self.knows(request.hold.continues):
+            yield Work(run=partial(self._fetch, request.hold.continues))
         if self.featurizer is None or self._instant:
             return None  # `decide` looks for itself: a thread would take longer
         try:
@@ -360,7 +365,7 @@ class Router:
     def reset(self) -> None:
         """Start a new session: forget what was learnt, and the decisions it was learnt from."""
         self._books.reset(self._fresh_state())
-        self._keep()
+        self._books.save(look=True)
 
     def explain(self, any_id: str) -> Explanation:
         """Why that arm: who could answer, what was expected of each, and what came of it.
@@ -411,6 +416,12 @@ class Router:
         except Exception as error:  # an answer without a look at the prompt is still an answer
             return self._blind(error)
 
+    def _fetch(self, decision_id: str) -> None:
+        """A turn may go on with what another worker decided."""
+        if decision_id:
+            with contextlib.suppress(StoreUnavailable):
+                self._books.fetch(decision_id)
+
     def _blind(self, error: Exception) -> Vector:
         self._count("featurizer_failures")
         logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
@@ -439,9 +450,13 @@ class Router:
         able, unable = self.pool.eligible(request)
         with self._lock:
             healthy, resting = self._health.split(able, now_s)
-            rng = Rng(seed=self.seed, number=self._next_number)
+            rng = Rng(seed=self._seed_here(), number=self._next_number)
             self._next_number += 1
         return healthy, unable | resting, rng
+
+    def _seed_here(self) -> int:
+        """The seed given, or one that differs in each process that was forked from this one."""
+        return self.seed if self._repeatable else self.seed ^ os.getpid()
 
     def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
         self._books.enter(decision, trace_ids)

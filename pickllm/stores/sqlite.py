@@ -9,6 +9,7 @@ there as a whole or not at all, whenever the process dies.
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,11 +28,14 @@ CREATE TABLE IF NOT EXISTS pickllm_entries (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
 ) WITHOUT ROWID
 """
-_JOURNAL = """
+_NOTES = """
 CREATE TABLE IF NOT EXISTS pickllm_notes (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (name, key)
-)
+    name TEXT NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (name, position), UNIQUE (name, key)
+) WITHOUT ROWID
+"""
+_LAST = """
+CREATE TABLE IF NOT EXISTS pickllm_journals (name TEXT PRIMARY KEY, last INTEGER NOT NULL)
 """
 _ABOUT = """
 CREATE TABLE IF NOT EXISTS pickllm_about (
@@ -39,16 +43,20 @@ CREATE TABLE IF NOT EXISTS pickllm_about (
 ) WITHOUT ROWID
 """
 _APPEND = """
-INSERT INTO pickllm_notes (name, key, value) VALUES (:name, :key, :value)
+INSERT INTO pickllm_notes (name, position, key, value) VALUES (:name, :position, :key, :value)
 ON CONFLICT (name, key) DO NOTHING RETURNING position
+"""
+_ADVANCE = """
+INSERT INTO pickllm_journals (name, last) VALUES (:name, :last)
+ON CONFLICT (name) DO UPDATE SET last = excluded.last
 """
 _READ = """
 SELECT position, value FROM pickllm_notes WHERE name = :name AND position > :after
 ORDER BY position LIMIT :limit
 """
 _FIND = """
-SELECT position, value FROM pickllm_about JOIN pickllm_notes USING (position)
-WHERE pickllm_about.name = :name AND about = :about ORDER BY position
+SELECT position, value FROM pickllm_about JOIN pickllm_notes USING (name, position)
+WHERE name = :name AND about = :about ORDER BY position
 """
 _PUT = """
 INSERT INTO pickllm_entries (key, value, version)
@@ -66,16 +74,7 @@ class SqliteStore:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self._lock = Lock()
-        try:
-            self._connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            for table in (_TABLE, _JOURNAL, _ABOUT):
-                self._connection.execute(table)
-        except sqlite3.Error as error:
-            raise ConfigError(f"cannot open {self.path!r} as a SQLite store: {error}") from error
+        self._open()
 
     def get(self, key: str) -> Entry | None:
         """What stands under ``key``, or None."""
@@ -105,7 +104,15 @@ class SqliteStore:
     def append(self, name: str, notes: Sequence[Note]) -> list[bool]:
         """Write those notes whose keys are new; see `pickllm.protocols.Journal`."""
         with self._lock, self._transaction():
-            return [self._append(name, note) for note in notes]
+            rows = self._run("SELECT last FROM pickllm_journals WHERE name = :name", name=name)
+            last = first = int(rows[0][0]) if rows else 0
+            new: list[bool] = []
+            for note in notes:
+                new.append(self._append(name, note, last + 1))
+                last += new[-1]
+            if last > first:
+                self._run(_ADVANCE, name=name, last=last)
+            return new
 
     def read(self, name: str, *, after: int, limit: int) -> list[Noted]:
         """The notes that follow that position."""
@@ -136,28 +143,45 @@ class SqliteStore:
         """A copy opens the file anew."""
         return SqliteStore, (self.path,)
 
-    def _append(self, name: str, note: Note) -> bool:
-        rows = self._run(_APPEND, name=name, key=note.key, value=note.value)
+    def _append(self, name: str, note: Note, position: int) -> bool:
+        rows = self._run(_APPEND, name=name, position=position, key=note.key, value=note.value)
         for about in note.about if rows else ():
             self._run(
                 "INSERT OR IGNORE INTO pickllm_about VALUES (:name, :about, :position)",
                 name=name,
                 about=about,
-                position=rows[0][0],
+                position=position,
             )
         return bool(rows)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """All that is written inside, or nothing."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._run("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
+
+    def _open(self) -> None:
+        """A connection of this process: one that was forked must not use its parent's."""
+        self._process = os.getpid()
+        try:
+            self._connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            for table in (_TABLE, _NOTES, _LAST, _ABOUT):
+                self._connection.execute(table)
+        except sqlite3.Error as error:
+            raise ConfigError(f"cannot open {self.path!r} as a SQLite store: {error}") from error
 
     def _run(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
         with self._lock:
+            if self._process != os.getpid():
+                self._open()
             return self._connection.execute(sql, values).fetchall()
