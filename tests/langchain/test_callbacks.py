@@ -399,6 +399,18 @@ def test_a_failing_scorer_takes_nothing_away(way: str, caplog: pytest.LogCapture
     assert "secret" not in caplog.text
 
 
+def test_where_a_scorer_failed_is_told_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """To who asks for it by the logger's level, for an error may quote the prompt."""
+    caplog.set_level("DEBUG", logger="pickllm")
+    watching = Watching(model_of(), _fail)
+
+    chain_of(watching.model).invoke(QUESTION, {"callbacks": [watching.handler]})
+
+    (told,) = [record for record in caplog.records if record.exc_info]
+    assert ("DEBUG", RuntimeError) == (told.levelname, told.exc_info and told.exc_info[0])
+    assert "traceback is logged at DEBUG" in caplog.text
+
+
 def _fail(run: FinishedRun) -> float:
     raise RuntimeError(run.inputs)
 
