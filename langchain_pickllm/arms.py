@@ -88,7 +88,7 @@ def _model_of(name: object, model: object) -> Runnable[Any, Any]:
     if not isinstance(model, Runnable):
         raise ConfigError(
             f"arm {name!r} is no chat model but {type(model).__name__}: give a BaseChatModel, or "
-            "a Runnable from messages to an AIMessage"
+            "a Runnable from messages to an AIMessage; a function becomes one by RunnableLambda(…)"
         )
     return model
 

@@ -29,7 +29,7 @@ class FinishedRun:
     error: BaseException | None
     """What it failed with: a parser's complaint is for the scorer to judge."""
     decision_ids: tuple[str, ...]
-    """The decisions made inside it, in their order."""
+    """The router's decisions inside it, in their order; those of other routers are not its own."""
     metadata: Mapping[str, Any]
 
 
@@ -43,8 +43,8 @@ class _OpenRun:
     metadata: Mapping[str, Any]
     decision_ids: list[str] = field(default_factory=list)
     runs: set[UUID] = field(default_factory=set)
-    unanswered: set[UUID] = field(default_factory=set)
-    """Runs of routed models that have not ended."""
+    unanswered: dict[UUID, str] = field(default_factory=dict)
+    """Runs of routed models that have not ended, and the decision that each is for."""
     paused: bool = False
     """Whether a graph stopped inside, to ask a human."""
 
@@ -99,7 +99,7 @@ class RewardCallbackHandler(BaseCallbackHandler, Settling[FinishedRun]):
             decision_id = (metadata or {}).get(DECISION_ID)
             if decision_id is not None and decision_id not in opened.decision_ids:
                 opened.decision_ids.append(decision_id)  # runs inside an arm carry it too
-                opened.unanswered.add(run_id)
+                opened.unanswered[run_id] = decision_id
 
     def on_tool_start(
         self,
@@ -153,7 +153,9 @@ class RewardCallbackHandler(BaseCallbackHandler, Settling[FinishedRun]):
         with self._lock:
             root = self._open.get(self._root_of.get(run_id, run_id))
             if root is not None:
-                root.unanswered.discard(run_id)
+                decision_id = root.unanswered.pop(run_id, None)
+                if decision_id is not None and decision_id not in self.router.ledger:
+                    root.decision_ids.remove(decision_id)  # another router made it
                 root.paused = root.paused or _pauses(error)
             opened = self._open.pop(run_id, None)
             for inner in opened.runs if opened else ():

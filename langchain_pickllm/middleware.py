@@ -8,7 +8,7 @@ whose model someone else sets, and it notes the route in the agent's state, as L
 router does: ``state["model_route"]``.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NotRequired
 
 try:
@@ -19,7 +19,7 @@ except ImportError as error:
 
     raise MissingExtra("the agent middleware", extra="agents") from error
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from langchain_pickllm.chat_model import RoutedChatModel
@@ -76,8 +76,7 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
 
     def after_model(self, state: RoutingState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Note the route; a turn that goes on with another has the route of the run's first."""
-        last = state["messages"][-1]
-        stamp = stamp_on(last) if isinstance(last, AIMessage) else {}
+        stamp = stamp_on(_answer(state["messages"]))
         if not self.model.router.knows(stamp.get("decision_id", "")):  # another model answered
             return None
         decision = self.model.explain(stamp["decision_id"]).decision
@@ -91,6 +90,12 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
                 "confidence": decision.propensity,
             }
         }
+
+
+def _answer(messages: Sequence[BaseMessage]) -> BaseMessage:
+    """What the model just said; a call for structured output is followed by its result already."""
+    spoken = (message for message in reversed(messages) if not isinstance(message, ToolMessage))
+    return next(spoken, messages[-1])
 
 
 def _models(choices: Mapping[str, Any]) -> dict[str, Any]:

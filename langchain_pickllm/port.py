@@ -28,6 +28,7 @@ from langchain_pickllm.wrappers import (
     as_configured,
     chat_model_below,
     router_inside,
+    taken_by,
 )
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
@@ -124,7 +125,7 @@ class ChatPort:
         kwargs = {**(self.shape.kwargs(call.arm) if self.shape else {}), **self.kwargs}
         if TOOLS in kwargs or self.kwargs.get("tools"):  # those of a shape may be bound already
             arm, kwargs = bound_to(arm, kwargs)
-        return arm, messages, config, kwargs
+        return arm, messages, config, taken_by(arm, kwargs)
 
     def _reply(self, call: Call, message: AIMessage) -> Reply:
         self._let_inner_router_hear(call, message)

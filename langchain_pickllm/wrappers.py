@@ -1,10 +1,12 @@
 """Models inside what users put around them: ``model.bind(…)``, ``model.with_retry()`` and such."""
 
+import inspect
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.configurable import DynamicRunnable
@@ -18,8 +20,12 @@ __all__ = [
     "chat_model_below",
     "is_bare_pipeline",
     "router_inside",
+    "taken_by",
     "with_chat_model",
 ]
+
+_SETTINGS = frozenset({"temperature", "max_tokens", "stop"})
+"""Settings of every chat model, which a call may carry to arms of any kind."""
 
 _HOOKS = ("_agenerate", "_stream", "_astream")
 """What a chat model writes itself of the ways in which it may be asked."""
@@ -57,6 +63,21 @@ def as_configured(model: Runnable[Any, Any], config: RunnableConfig) -> Runnable
         return model
     chosen, _ = model.prepare(config)
     return chosen.with_config(model.config) if model.config else chosen
+
+
+def taken_by(model: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, less the settings of chat models that a function, as an arm, does not name."""
+    first = bare(model)
+    while isinstance(first, RunnableSequence):
+        first = bare(first.first)
+    if not isinstance(first, RunnableLambda):
+        return dict(kwargs)
+    function = first.func if hasattr(first, "func") else first.afunc
+    parameters = inspect.signature(function).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return dict(kwargs)
+    unknown = _SETTINGS - set(parameters)
+    return {name: value for name, value in kwargs.items() if name not in unknown}
 
 
 def router_inside(model: Runnable[Any, Any]) -> Router | None:

@@ -147,13 +147,18 @@ class _Journey(Generic[T]):
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Tell the flow of a cancellation, or of a consumer who leaves; then let it go on."""
+        """Tell the flow of a cancellation, or of a consumer who leaves; then let it go on.
+
+        Who is cancelled after something was shown has left, whether a piece was awaited just then
+        or read: what was read may be judged.
+        """
         try:
             yield
         except Exception:
             raise
         except BaseException as stop:
-            status: Any = "abandoned" if isinstance(stop, GeneratorExit) else "cancelled"
+            left = isinstance(stop, GeneratorExit) or (self.question and self.question.shown)
+            status: Any = "abandoned" if left else "cancelled"
             so_far = self.question.so_far() if self.question else None
             waited_s = self.question.waited_s if self.question else 0.0
             with contextlib.suppress(Interrupted):

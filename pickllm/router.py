@@ -269,7 +269,11 @@ class Router:
             score = None if given is None else checked_score(given)
         except Exception as error:  # the answer is there: nothing may take it away
             self._count("scorer_failures")
-            logger.warning("the scorer failed (%s); an answer goes unscored", type(error).__name__)
+            logger.warning(
+                "the scorer failed (%s); an answer goes unscored. Its traceback is logged at DEBUG",
+                type(error).__name__,
+            )
+            logger.debug("the scorer failed", exc_info=error)  # it may quote the prompt
             return None
         if score is not None:
             goes_on = decision.held is not None and decision.held.continues != ""

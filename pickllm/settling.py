@@ -121,7 +121,11 @@ class Settling(Generic[F]):
 
     def _tell_failure(self, error: BaseException) -> None:
         self.counts["scorer_failures"] += 1
-        logger.warning("the scorer of a chain failed (%s); it goes unscored", type(error).__name__)
+        logger.warning(
+            "the scorer of a chain failed (%s); it goes unscored. Its traceback is logged at DEBUG",
+            type(error).__name__,
+        )
+        logger.debug("the scorer of a chain failed", exc_info=error)  # it may quote the prompt
 
     def _book_all(self, score: float | None, finished: F) -> None:
         if score is None:

@@ -52,7 +52,8 @@ Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio",
 """What a request may need and an arm may lack."""
 
 Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned"]
-"""How a decision stands: open until the arm is done; abandoned when a stream's consumer left."""
+"""How a decision stands: open until the arm is done; abandoned when a stream's consumer left, or
+was cancelled after something was shown."""
 
 NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
 """Features of a prompt that nobody looked at."""

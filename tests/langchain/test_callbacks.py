@@ -271,16 +271,41 @@ def test_an_arm_with_runs_inside_is_one_decision(way: str) -> None:
     assert {"counted": 1} == watching.handler.counts
 
 
-def test_of_nested_routers_each_decision_goes_to_its_own_router() -> None:
-    """A handler for the outer router refuses the inner one's decisions, counted, not raised."""
+@every_way
+def test_of_nested_routers_each_hears_of_its_own_decisions(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler for either sees the other's decisions pass, and says nothing of them."""
     inner = model_of()
     outer = RoutedChatModel(models={"inner": inner})
-    watching = Watching(outer)
+    both = [Watching(outer), Watching(inner)]
+    caplog.clear()
 
-    chain_of(outer).invoke(QUESTION, {"callbacks": [watching.handler]})
+    WAYS[way](chain_of(outer), QUESTION, {"callbacks": [each.handler for each in both]})
 
-    assert [{"chain": 1.0}] == watching.scores
-    assert {"counted": 1, "refused": 1} == watching.handler.counts
+    assert [[{"chain": 1.0}]] * 2 == [each.scores for each in both]
+    assert [[r.decision.id for r in each.model.router.ledger] for each in both] == [
+        list(each.runs[0].decision_ids) for each in both
+    ]
+    assert [1, 1] == [each.handler.counts.total() for each in both]
+    assert [] == caplog.messages
+    assert "unknown_decisions" not in {**outer.stats(), **inner.stats()}
+
+
+@every_way
+def test_of_two_routers_in_a_chain_each_hears_of_its_own_decision(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One writes, the other one goes on with what was written."""
+    both = [Watching(model_of()), Watching(model_of())]
+    first, second = (chain_of(each.model) for each in both)
+    caplog.clear()
+
+    chain = first | (lambda said: {"question": said}) | second
+    WAYS[way](chain, QUESTION, {"callbacks": [each.handler for each in both]})
+
+    assert [{"counted": 1}] * 2 == [each.handler.counts for each in both]
+    assert [] == caplog.messages
 
 
 @every_way
@@ -374,6 +399,18 @@ def test_a_failing_scorer_takes_nothing_away(way: str, caplog: pytest.LogCapture
     assert "secret" not in caplog.text
 
 
+def test_where_a_scorer_failed_is_told_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """To who asks for it by the logger's level, for an error may quote the prompt."""
+    caplog.set_level("DEBUG", logger="pickllm")
+    watching = Watching(model_of(), _fail)
+
+    chain_of(watching.model).invoke(QUESTION, {"callbacks": [watching.handler]})
+
+    (told,) = [record for record in caplog.records if record.exc_info]
+    assert ("DEBUG", RuntimeError) == (told.levelname, told.exc_info and told.exc_info[0])
+    assert "traceback is logged at DEBUG" in caplog.text
+
+
 def _fail(run: FinishedRun) -> float:
     raise RuntimeError(run.inputs)
 
@@ -454,13 +491,13 @@ def test_a_run_without_a_routed_model_is_not_scored() -> None:
     assert ({"no_decision": 1}, []) == (watching.handler.counts, watching.runs)
 
 
-def test_a_decision_of_another_router_is_refused_and_counted() -> None:
-    """A handler given to the wrong chain harms nobody."""
+def test_a_handler_given_to_the_wrong_chain_says_that_nothing_was_decided() -> None:
+    """Nothing by its router; it harms nobody, and is counted."""
     watching = Watching(model_of())
 
     chain_of(model_of()).invoke(QUESTION, {"callbacks": [watching.handler]})
 
-    assert {"refused": 1} == watching.handler.counts
+    assert ({"no_decision": 1}, []) == (watching.handler.counts, watching.runs)
 
 
 # Cancelled and left

@@ -394,7 +394,8 @@ async def test_a_caller_s_own_time_limit_is_nobody_s_failure(
         async with asyncio.timeout(0.02):
             await _read(model, way)
 
-    assert ("cancelled", 0) == (_last_status(model), second.calls)
+    status = "abandoned" if way == "astream" else "cancelled"  # some of it was read
+    assert (status, 0) == (_last_status(model), second.calls)
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
@@ -498,7 +499,7 @@ async def test_leaving_an_async_content_block_stream_closes_the_arm_s_stream_at_
             break
 
     assert (1, 1, 0) == (first.counts["opened"], first.counts["closed"], second.calls)
-    assert "cancelled" == _last_status(model)
+    assert "abandoned" == _last_status(model)
 
 
 def test_a_content_block_stream_that_is_dropped_closes_the_arm_s_stream() -> None:

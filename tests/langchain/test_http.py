@@ -359,7 +359,7 @@ async def test_cancelling_a_call_hangs_up(
 async def test_cancelling_a_stream_hangs_up(
     model: RoutedChatModel, server: Server, signal: threading.Event
 ) -> None:
-    """The same in the middle of an answer."""
+    """The same in the middle of an answer; who has read its beginning may judge it."""
     server.models["first"].waits_for = signal
     shown: list[AIMessageChunk] = []
 
@@ -374,7 +374,8 @@ async def test_cancelling_a_stream_hangs_up(
         await task
 
     assert await asyncio.to_thread(soon, lambda: server.left["first"] == 1)
-    assert [("first", "cancelled", "")] == statuses(model)
+    assert [("first", "abandoned", "")] == statuses(model)
+    assert "counted" == model.feedback(shown[0], 1.0)
 
 
 def test_leaving_a_stream_hangs_up(

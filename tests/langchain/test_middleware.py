@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import BaseModel
 
 from langchain_pickllm import RoutedChatModel
 from langchain_pickllm.middleware import RoutingMiddleware
@@ -137,6 +139,29 @@ def test_a_sticky_thread_notes_each_run_s_own_decision() -> None:
 
     assert (first["arm"], 1.0) == (second["arm"], second["confidence"])
     assert first["decision_id"] != second["decision_id"]
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    total: int
+
+
+def test_a_run_that_ends_with_structured_output_by_a_tool_has_its_own_route() -> None:
+    """The result of that tool is the last message, in each run of a thread."""
+    model = two(policy=iter_policy())
+    agent: Any = create_agent(
+        model=ScriptedChatModel(),
+        response_format=ToolStrategy(Sum),
+        middleware=[RoutingMiddleware(model)],
+        checkpointer=InMemorySaver(),
+    )
+    thread: Any = {"configurable": {"thread_id": "1"}}
+
+    states = [agent.invoke(question(), thread) for _ in range(2)]
+
+    assert [Sum(total=2)] * 2 == [state["structured_response"] for state in states]
+    assert ["small", "large"] == [state["model_route"]["arm"] for state in states]
 
 
 def iter_policy() -> Callable[[Any], str]:

@@ -1,12 +1,13 @@
 """What may stand in a pool, and which of it is asked: bound models, routers, arms without tools."""
 
+import asyncio
 import logging
 import sys
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListLLM
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from langchain_pickllm import RoutedChatModel
 from langchain_pickllm.stamp import arm_of
-from pickllm import Arm, MissingExtra, NoEligibleArm
+from pickllm import Arm, ConfigError, MissingExtra, NoEligibleArm
 from tests.langchain.recording import MODEL_WAYS, WAYS, Recorder
 from tests.langchain.scripted import NoToolsChatModel, ScriptedChatModel, get_weather
 
@@ -469,3 +470,58 @@ def test_tools_given_as_objects_are_formatted_for_the_arm() -> None:
     names = [each["function"]["name"] for each in arm.seen[0].kwargs["tools"]]
     assert isinstance(get_weather, BaseTool)
     assert ["get_weather", "Joke", "add", "Other"] == names
+
+
+# Functions
+
+
+def silent(messages: list[BaseMessage]) -> AIMessage:
+    """Takes messages alone."""
+    return AIMessage(f"{len(messages)}")
+
+
+async def asilent(messages: list[BaseMessage]) -> AIMessage:
+    """The same on a loop."""
+    return silent(messages)
+
+
+def careful(messages: list[BaseMessage], *, stop: list[str] | None = None) -> AIMessage:
+    """Takes stop words too."""
+    return AIMessage(f"{len(messages)}: {stop}")
+
+
+def curious(messages: list[BaseMessage], **settings: Any) -> AIMessage:
+    """Takes whatever there is."""
+    return AIMessage(f"{len(messages)}: {sorted(settings)}")
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (RunnableLambda(silent), "1"),
+        (RunnableLambda(silent).with_retry(), "1"),
+        (RunnableLambda(silent) | RunnableLambda(lambda message: message), "1"),
+        (RunnableLambda(silent, afunc=asilent), "1"),
+        (RunnableLambda(careful), "1: ['now']"),
+        (RunnableLambda(curious), "1: ['max_tokens', 'stop', 'temperature']"),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_function_gets_the_settings_that_it_names(way: str, function: Any, says: str) -> None:
+    """Those of the router, and those of the call."""
+    model = RoutedChatModel(models={"only": function}, temperature=0.0, max_tokens=5)
+
+    assert says == WAYS[way](model.bind(stop=["now"]), "Count", {}).text
+
+
+def test_a_function_on_a_loop_alone_gets_no_more_either() -> None:
+    """It has no sync form at all."""
+    model = RoutedChatModel(models={"only": RunnableLambda(asilent)}, temperature=0.0)
+
+    assert "1" == asyncio.run(model.ainvoke("Count")).text
+
+
+def test_a_bare_function_is_told_how_it_becomes_an_arm() -> None:
+    """It might as well be a class that was not called."""
+    with pytest.raises(ConfigError, match=r"a function becomes one by RunnableLambda"):
+        RoutedChatModel(models={"only": cast("Any", silent)})

@@ -73,13 +73,13 @@ def test_keyboard_interrupt_in_run_is_booked_and_passes_through() -> None:
 
 
 def test_keyboard_interrupt_in_a_stream_is_booked() -> None:
-    """So it is when pieces have been shown already."""
+    """Whoever pressed it after pieces had been shown has left, and nothing is learnt of it."""
     router = make_router()
     streaming = drive.stream(router.flow(Request(text="", id="r")), Impatient(THREE))
     assert ["one", "two", "three"] == [next(streaming) for _ in range(3)]
     with pytest.raises(KeyboardInterrupt):
         next(streaming)
-    assert "cancelled" == attempt(router).status
+    assert "abandoned" == attempt(router).status
     assert 0 == router.state.steps
 
 
@@ -98,7 +98,7 @@ async def test_cancelled_task_in_arun_is_booked() -> None:
 
 
 async def test_cancelled_task_in_astream_is_booked() -> None:
-    """A task cancelled between two pieces stops its arm; what was shown is in the books."""
+    """A task cancelled between two pieces has left: its arm is stopped, and may be judged."""
     router, port = make_router(), Hanging("one")
     shown: list[str] = []
 
@@ -113,8 +113,8 @@ async def test_cancelled_task_in_astream_is_booked() -> None:
         await task
     assert ["one"] == shown
     assert {"a"} == set(port.closed)
-    assert "cancelled" == attempt(router).status
-    assert 0 == router.state.steps
+    assert "abandoned" == attempt(router).status
+    assert "counted" == router.feedback("r", 1.0)
 
 
 async def test_cancelled_fallback_is_no_answer() -> None:
