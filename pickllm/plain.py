@@ -14,7 +14,7 @@ import base64
 import binascii
 import dataclasses
 import types
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from operator import attrgetter
 from typing import (

@@ -1,4 +1,4 @@
-"""Stores that go away, lock up or grow old under their workers: nothing is lost but what is told."""
+"""Stores that go away, lock up or grow old under their workers: nothing is lost unsaid."""
 
 import subprocess
 import sys
@@ -63,7 +63,7 @@ def test_a_server_restarted_in_the_middle_loses_nothing(
 
 
 @pytest.fixture
-def locked_file(tmp_path: Path) -> Iterator[Any]:
+def locked_file() -> Iterator[Any]:
     """Locks a SQLite file from another process, until what it returns is called."""
     running: list[subprocess.Popen[str]] = []
 
