@@ -1,4 +1,4 @@
-"""Stores that go away, lock up or grow old under their workers: nothing is lost in silence."""
+"""Stores that go away, lock up or grow old under their workers: nothing is lost unsaid."""
 
 import subprocess
 import sys
