@@ -15,6 +15,7 @@ from pickllm.errors import (
     NoEligibleArm,
     PickLLMError,
     StateConflict,
+    StoreUnavailable,
     UnknownDecision,
 )
 from pickllm.explanation import Explanation
@@ -98,6 +99,7 @@ __all__ = [
     "Softmax",
     "SquareCB",
     "StateConflict",
+    "StoreUnavailable",
     "Surface",
     "Thompson",
     "UnknownDecision",

@@ -1,13 +1,12 @@
 """Routers of one store, in the orders that nobody planned: they come to one state all the same."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from pickllm import Request, Router, UnknownDecision
-from pickllm.errors import StoreUnavailable
+from pickllm import Request, Router, StoreUnavailable, UnknownDecision, drive
 from pickllm.policies import epsilon_greedy, q_learning
 from pickllm.protocols import Note, Noted
 from pickllm.stores import MemoryStore, SqliteStore
@@ -182,8 +181,7 @@ def turn(router: Router, decision_id: str, begun: Decision) -> Decision:
     """The next turn of a tool loop, by whichever worker."""
     hold = Hold(arm=begun.arm, reason="tool loop", continues=begun.id)
     request = Request(text="", id=decision_id, hold=hold)
-    for step in router.featurize(request):
-        step.run()
+    drive.work(router.featurize(request))
     decision = router.decide(request)
     router.settle(answered(decision, cost_usd=0.002))
     return decision
@@ -261,7 +259,10 @@ def test_numbers_of_numpy_are_numbers() -> None:
     router = router_on(store)
     decision = router.decide(Request(text=""))
     attempt = Attempt(
-        arm=decision.arm, status="ok", cost_usd=float(np.float32(0.5)), latency_s=np.float32(0.5)
+        arm=decision.arm,
+        status="ok",
+        cost_usd=float(np.float32(0.5)),
+        latency_s=cast("Any", np.float32(0.5)),
     )
     router.settle(Outcome(decision_id=decision.id, attempts=(attempt,)))
     router.feedback(decision.id, 1.0)

@@ -143,7 +143,7 @@ def test_an_old_journal_is_trimmed_and_the_state_is_not(
     monkeypatch.setattr("pickllm.keeper._REMEMBERED", 20)
     monkeypatch.setattr("pickllm.keeper._AT_ONCE", 7)
     router, neighbour = router_on(address), router_on(address, seed=1)
-    learnt = {}
+    learnt: dict[str, Any] = {}
     for step in range(100):
         decided(router, f"d{step}")
         router.feedback(f"d{step}", value_of(f"d{step}"))
