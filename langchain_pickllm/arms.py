@@ -12,6 +12,7 @@ from langchain_pickllm.opening import by_name, opening
 from langchain_pickllm.text_models import as_chat
 from langchain_pickllm.wrappers import bare, chat_model_below, is_bare_pipeline
 from pickllm.errors import ConfigError
+from pickllm.pool import Pool
 from pickllm.types import Arm, Capability
 
 __all__ = ["arms_of", "models_of", "profile_of"]
@@ -53,6 +54,8 @@ def arms_of(
     for name, arm in stated.items():
         if not isinstance(arm, Arm):
             raise ConfigError(f"arms[{name!r}] must be an Arm, not {type(arm).__name__}")
+    if stated:
+        Pool.of(stated)  # says what is wrong with them as they were given
     return {
         name: _completed(stated.get(name, Arm()), model, timeout_s)
         for name, model in models.items()

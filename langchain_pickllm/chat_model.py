@@ -84,6 +84,7 @@ class RoutedChatModel(RoutedEntryPoints):
     stop: list[str] | None = None
     """Handed to the arm with each call that gives none of its own."""
     streaming: bool | None = None
+    """Whether arms stream inside an `invoke`, too, for handlers to hear; False: they never do."""
 
     model_config: ClassVar[Any] = {"arbitrary_types_allowed": True}
 
@@ -271,14 +272,17 @@ class RoutedChatModel(RoutedEntryPoints):
         defaults = {
             "stop": stop or self.stop or None,
             "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
+            "max_tokens": None if "max_completion_tokens" in kwargs else self.max_tokens,
         }
         messages = self._convert_input(input).to_messages()
         self._hear_of_tools(messages)
         return Turn.of(
             router=self.router,
             configured=Configured(
-                models=self.models, cache=self.cache, output_version=self.output_version
+                models=self.models,
+                cache=self.cache,
+                output_version=self.output_version,
+                streaming=bool(self.streaming),
             ),
             messages=messages,
             config=ensure_config(config),

@@ -1,4 +1,4 @@
-"""What is set on the router and belongs to its arms: the cache, and the shape of their output.
+"""What is set on the router and belongs to its arms: cache, streaming, the shape of their output.
 
 A cache at the router would be wrong by construction: its key ignores which arm was chosen. So a
 cache given to the router is handed to the arms, each with its own key. And where two arms have one
@@ -27,6 +27,7 @@ class Configured:
     models: Mapping[str, Runnable[Any, Any]]
     cache: Any = None
     output_version: str | None = None
+    streaming: bool = False
 
     def arm(self, name: str) -> Runnable[Any, Any]:
         """The arm of that name: itself where nothing is to be handed on, else a copy."""
@@ -37,6 +38,8 @@ class Configured:
         changes = self._cache_for(name, chat)
         if self.output_version is not None and chat.output_version is None:
             changes["output_version"] = self.output_version
+        if self.streaming and "streaming" in set(type(chat).model_fields) - chat.model_fields_set:
+            changes["streaming"] = True
         return with_chat_model(arm, chat.model_copy(update=changes)) if changes else arm
 
     def _cache_for(self, name: str, chat: BaseChatModel) -> dict[str, Any]:

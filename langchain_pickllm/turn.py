@@ -105,13 +105,16 @@ def _runs_around(config: RunnableConfig, run_id: UUID, decision_id: str) -> tupl
     return tuple(str(i) for i in (run_id, parent) if i is not None and str(i) != decision_id)
 
 
-def _only(given: object, router: Router) -> tuple[str, ...] | None:
+def _only(given: Any, router: Router) -> tuple[str, ...] | None:
     """The arms that ``model=`` pins."""
     if given is None:
         return None
     names = (given,) if isinstance(given, str) else given
-    if isinstance(names, Sequence) and names and all(name in router.pool.names for name in names):
-        return tuple(names)
-    raise ConfigError(
-        f"model={given!r} names no arm: give one of {list(router.pool.names)}, or a list of them"
-    )
+    listed = isinstance(names, Sequence) and len(names) > 0
+    unknown = [name for name in names if name not in router.pool.names] if listed else [given]
+    if unknown:
+        raise ConfigError(
+            f"model={given!r}: {unknown[0]!r} names no arm. Give one of "
+            f"{list(router.pool.names)}, or a list of them"
+        )
+    return tuple(names)

@@ -118,3 +118,8 @@ def _check_capabilities(arm: Arm) -> None:
             f"arm {arm.name!r}: can must map some of {list(get_args(Capability))} to True or "
             f"False; it is {arm.can!r}"
         )
+    for capability, able in arm.can.items():
+        if not isinstance(able, bool):
+            raise ConfigError(
+                f"arm {arm.name!r}: can[{capability!r}] must be True or False; it is {able!r}"
+            )

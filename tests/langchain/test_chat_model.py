@@ -4,7 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -255,6 +255,15 @@ def test_arguments_of_a_call_win_over_settings() -> None:
     assert "one two " == answer.text
 
 
+def test_a_call_that_limits_tokens_by_another_name_wins_too() -> None:
+    """OpenAI's newer name for the same."""
+    arm = ScriptedChatModel()
+
+    RoutedChatModel(models={"small": arm}, max_tokens=9).invoke("Hi", max_completion_tokens=3)
+
+    assert {"max_completion_tokens": 3} == arm.seen[0].kwargs
+
+
 @pytest.mark.parametrize(
     ("settings", "call"),
     [({"disable_streaming": True}, {}), ({"streaming": False}, {}), ({}, {"stream": False})],
@@ -470,8 +479,14 @@ def test_a_list_of_names_leaves_the_choice_among_them() -> None:
 @pytest.mark.parametrize("given", ["huge", ["small", "huge"], [], 7])
 def test_a_pin_that_names_no_arm_is_refused(given: Any) -> None:
     """The message lists the names there are."""
-    with pytest.raises(ConfigError, match=r"give one of \['small', 'large'\]"):
+    with pytest.raises(ConfigError, match=r"names no arm. Give one of \['small', 'large'\]"):
         two().invoke("Hello", model=given)
+
+
+def test_of_several_names_the_one_that_is_no_arm_is_told() -> None:
+    """The others are well."""
+    with pytest.raises(ConfigError, match=r"'huge' names no arm"):
+        two().invoke("Hello", model=["small", "huge"])
 
 
 def test_nobody_takes_over_from_a_pinned_arm() -> None:
@@ -572,6 +587,11 @@ def test_tokens_read_from_a_provider_s_prompt_cache_are_told_apart() -> None:
         ({"arms": {"huge": Arm()}}, r"arms names \['huge'\], but models has only"),
         ({"arms": {"small": {"usd_per_hour": 1}}}, r"arms\['small'\] must be an Arm, not dict"),
         ({"arms": {"small": Arm(usd_per_hour=-1.0)}}, "usd_per_hour is -1.0"),
+        ({"arms": {"small": Arm(can=cast("Any", ["tools"]))}}, "can must map some of"),
+        (
+            {"arms": {"small": Arm(can={"tools": cast("Any", "no")})}},
+            r"can\['tools'\] must be True",
+        ),
         ({"arms": {"small": Arm(name="large")}}, "arm 'small' says that its name is 'large'"),
         ({"weights": {"beauty": 1.0}}, r"no weight is called \['beauty'\]"),
         ({"weights": {"quality": 0.0}}, "all weights are zero"),

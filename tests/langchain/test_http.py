@@ -113,6 +113,22 @@ def statuses(model: RoutedChatModel) -> list[tuple[str, str, str]]:
 # Answers
 
 
+@whole
+@pytest.mark.parametrize(("own", "streamed"), [({}, True), ({"streaming": False}, False)])
+def test_streaming_set_on_the_router_makes_its_arms_stream(
+    way: str, own: dict[str, Any], client: Client, server: Server, *, streamed: bool
+) -> None:
+    """In an invoke, too, for handlers to hear; what an arm says of itself counts more."""
+    model = RoutedChatModel(models={"only": client("first", **own)}, streaming=True)
+    heard = Recorder()
+
+    answer = MODEL_WAYS[way](model, "Count", {"callbacks": [heard]})
+
+    (run,) = heard.of_kind("llm")
+    assert ("one two three", streamed) == (answer.text, bool(run.tokens))
+    assert streamed is bool(server.requests[0].get("stream"))
+
+
 @every_way
 def test_an_answer_is_the_client_s_own(way: str, model: RoutedChatModel, client: Client) -> None:
     """Text, usage, finish reason and all other metadata are those of the bare client."""
