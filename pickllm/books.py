@@ -157,7 +157,9 @@ class Books:
     def stats(self) -> dict[str, int]:
         """What happened how often."""
         with self.lock:
-            return dict(self.counts + Counter(self.keeper.stats()))
+            counts = self.counts.copy()
+            counts.update(self.keeper.stats())  # adds up what both count
+            return dict(counts)
 
     def _hear(
         self, record: Record, *, score: float, source: str, correction: bool, at_once: bool

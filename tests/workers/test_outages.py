@@ -11,6 +11,7 @@ import pytest
 from pickllm import Request, UnknownDecision, drive
 from pickllm.stores import store_of
 from pickllm.testing import Script, ScriptedPort
+from pickllm.types import Experience
 from tests.redis_server import RedisServer
 from tests.workers.test_many_workers import address, check_state, experiences, start
 from tests.workers.worker import decided, router_on, value_of
@@ -143,7 +144,7 @@ def test_an_old_journal_is_trimmed_and_the_state_is_not(
     monkeypatch.setattr("pickllm.keeper._REMEMBERED", 20)
     monkeypatch.setattr("pickllm.keeper._AT_ONCE", 7)
     router, neighbour = router_on(address), router_on(address, seed=1)
-    learnt: dict[str, Any] = {}
+    learnt: dict[str, Experience] = {}
     for step in range(100):
         decided(router, f"d{step}")
         router.feedback(f"d{step}", value_of(f"d{step}"))
