@@ -9,6 +9,7 @@ import pytest
 from llamaindex_pickllm import RoutedLLM
 from pickllm import Arm, Budget, BudgetExceeded, ConfigError
 from tests.llamaindex.scripted import ScriptedLLM, user
+from tests.llamaindex.ways import until
 
 ARM = Arm(usd_per_mtok_in=0.0, usd_per_mtok_out=1_000.0, max_tokens_out=10)
 """A call may cost a cent."""
@@ -53,15 +54,10 @@ def test_a_stream_that_is_left_gives_back_what_it_did_not_use() -> None:
 
 async def test_an_async_stream_that_is_cancelled_midway_is_settled() -> None:
     """The task is cancelled while the arm waits."""
-    llm = capped(waits_for=threading.Event())
-    begun = asyncio.Event()
-
-    async def read() -> None:
-        async for _ in await llm.astream_chat(user("Hello")):
-            begun.set()
-
-    task = asyncio.create_task(read())
-    await begun.wait()
+    arm = ScriptedLLM(waits_for=threading.Event())
+    llm = RoutedLLM(llms={"only": arm}, arms={"only": ARM}, budget=Budget(usd=0.1, window_s=1e9))
+    task = asyncio.create_task(llm.astream_chat(user("Hello")))
+    await until(lambda: bool(arm.counts["opened"]))
     assert 9.0 == left(llm)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

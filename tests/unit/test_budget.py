@@ -233,7 +233,11 @@ def test_an_arm_that_is_not_affordable_does_not_take_over(
 ) -> None:
     """The next one does that is; where none is, the failure is told."""
     arms = Arm(name="down", reserve_usd=0.002), DEAR, CHEAP
-    settings = {"policy": Fixed(arm="down"), "usd": 0.0115, "store": store and store()}
+    settings: dict[str, Any] = {
+        "policy": Fixed(arm="down"),
+        "usd": 0.0115,
+        "store": store and store(),
+    }
     router = make_router(*arms, fallback=["dear", "cheap"], **settings)
     down = Script(error=ValueError())
     port = ScriptedPort({"down": down, "dear": Script(), "cheap": Script(usage=USED)})
