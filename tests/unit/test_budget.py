@@ -495,3 +495,34 @@ def test_streams_of_many_threads_never_overspend(
     router.save()
     assert 0.1 == left(router)
     assert not router._spending._id_to_open  # type: ignore[union-attr]  # it has a budget
+
+
+MEETING = threading.Barrier(8, timeout=10.0)
+
+
+class Meeting(Fixed):
+    """Chooses only when eight threads are choosing: all have seen that the arm fits."""
+
+    def decide(self, state: Any, situation: Any, rng: Any) -> Any:
+        MEETING.wait()
+        return super().decide(state, situation, rng)
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore])
+def test_threads_that_saw_the_same_money_cannot_all_spend_it(
+    store: Callable[[], MemoryStore] | None,
+) -> None:
+    """Eight decide at the same moment, and there is enough for three."""
+    policy = Meeting(arm="cheap")
+    router = make_router(CHEAP, usd=0.003, policy=policy, store=store and store())
+
+    def decided(_: int) -> int:
+        try:
+            router.decide(Request(text=""))
+        except BudgetExceeded:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert 3 == sum(pool.map(decided, range(8)))
+    assert 5 == router.stats()["budget_refused"]
