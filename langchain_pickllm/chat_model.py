@@ -37,6 +37,7 @@ from langchain_pickllm.turn import Turn
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
 from pickllm.books import Verdict
+from pickllm.budget import Budget
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
@@ -100,6 +101,7 @@ class RoutedChatModel(RoutedEntryPoints):
         featurizer: Featurizer | Embeddings | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
+        budget: Budget | None = None,
         sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",
@@ -125,6 +127,7 @@ class RoutedChatModel(RoutedEntryPoints):
                 embeddings will do.
             fallback: True: the next best arm answers where one fails; False: none does; or names.
             breaker: When an arm that keeps failing is given a rest; None never.
+            budget: The most that may be spent in a window of time, such as ``Budget(usd=5.0)``.
             sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
                 the history holds reasoning that only its author can read, the arm stays anyway.
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.
@@ -151,6 +154,7 @@ class RoutedChatModel(RoutedEntryPoints):
             "featurizer": featurizer_of(featurizer),
             "fallback": fallback,
             "breaker": breaker,
+            "budget": budget,
             "store": store,
             "namespace": namespace,
             "seed": seed,

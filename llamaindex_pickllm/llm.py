@@ -36,6 +36,7 @@ from llamaindex_pickllm.metadata import ContextWindow, checked_window, metadata_
 from llamaindex_pickllm.stamp import decision_id_of, stamp_on, with_inner_stamp
 from llamaindex_pickllm.turn import Turn
 from pickllm.books import Verdict
+from pickllm.budget import Budget
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
@@ -93,6 +94,7 @@ class RoutedLLM(RoutedEntryPoints):
         featurizer: Featurizer | BaseEmbedding | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
+        budget: Budget | None = None,
         sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",
@@ -118,6 +120,7 @@ class RoutedLLM(RoutedEntryPoints):
                 embedding will do.
             fallback: True: the next best arm answers where one fails; False: none does; or names.
             breaker: When an arm that keeps failing is given a rest; None never.
+            budget: The most that may be spent in a window of time, such as ``Budget(usd=5.0)``.
             sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
                 the history holds thoughts that only its author can read, the arm stays anyway.
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.
@@ -148,6 +151,7 @@ class RoutedLLM(RoutedEntryPoints):
                 featurizer=featurizer_of(featurizer),
                 fallback=fallback,
                 breaker=breaker,
+                budget=budget,
                 store=store,
                 namespace=namespace,
                 seed=seed,
@@ -155,7 +159,10 @@ class RoutedLLM(RoutedEntryPoints):
             )
         elif policy != "epsilon_greedy" or any(
             setting is not None
-            for setting in (arms, weights, reward, scorer, featurizer, store, seed, modalities)
+            for setting in (
+                *(arms, weights, reward, scorer, featurizer),
+                *(budget, store, seed, modalities),
+            )
         ):
             raise ConfigError("a router brings its own arms, policy and the rest: give only llms")
         if set(router.pool.names) != set(opened):

@@ -5,11 +5,13 @@ This package is the core and imports no framework; see `langchain_pickllm.Routed
 """
 
 from pickllm.books import Verdict
+from pickllm.budget import Budget
 from pickllm.convergence import Convergence
 from pickllm.errors import (
     ArmError,
     ArmRefused,
     ArmTimeout,
+    BudgetExceeded,
     ConfigError,
     MissingExtra,
     NoEligibleArm,
@@ -71,6 +73,8 @@ __all__ = [
     "ArmTimeout",
     "Bounded",
     "Breaker",
+    "Budget",
+    "BudgetExceeded",
     "Combined",
     "ConfigError",
     "Contextual",

@@ -4,6 +4,7 @@
     ├── ConfigError          a setting that cannot work: an empty pool, a negative price
     ├── UnknownDecision      feedback or a question about a decision that this router does not hold
     ├── NoEligibleArm        no arm may answer this request; says why for each arm
+    ├── BudgetExceeded       no arm fits into what is left of a budget; says when it begins anew
     ├── ArmError             an arm failed; ``__cause__`` is the arm's own error
     │   ├── ArmTimeout       it did not answer within its time limit
     │   └── ArmRefused       it answered with something that is no answer
@@ -24,6 +25,7 @@ __all__ = [
     "ArmError",
     "ArmRefused",
     "ArmTimeout",
+    "BudgetExceeded",
     "ConfigError",
     "Interrupted",
     "MissingExtra",
@@ -49,6 +51,18 @@ class UnknownDecision(PickLLMError, LookupError):
 
 class NoEligibleArm(PickLLMError):
     """No arm of the pool may answer this request."""
+
+
+class BudgetExceeded(PickLLMError):
+    """No arm that may answer fits into what is left of a budget.
+
+    ``until_s`` is when it begins anew, in seconds since the epoch; ``tenant`` is whose it is.
+    """
+
+    def __init__(self, message: str, *, tenant: str, until_s: float) -> None:
+        super().__init__(message)
+        self.tenant = tenant
+        self.until_s = until_s
 
 
 class ArmError(PickLLMError):

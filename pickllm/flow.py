@@ -33,11 +33,11 @@ class Desk(Protocol):
     def featurize(self, request: Request) -> Asking[Vector | None]:
         """The prompt as a vector; None where the policy does not look at it."""
 
-    def decide(self, request: Request, features: Vector | None = None) -> Decision:
-        """Choose an arm, and enter the decision in the ledger."""
+    def dispatch(self, request: Request, features: Vector | None) -> Asking[Decision]:
+        """Choose an arm, enter the decision in the ledger, and set aside what its call may cost."""
 
-    def successor(self, decision: Decision, attempts: list[Attempt]) -> str | None:
-        """Who takes over from the arms tried, or None when nobody does."""
+    def take_over(self, decision: Decision, attempts: list[Attempt]) -> Asking[str | None]:
+        """Who takes over from the arms tried, or None when nobody does, or nobody is affordable."""
 
     def note(self, outcome: Outcome) -> None:
         """Book what came of a decision, and learn what needs no judgement."""
@@ -53,9 +53,9 @@ class Desk(Protocol):
 
 
 def answer(desk: Desk, request: Request) -> Asking[Routed]:
-    """The whole of one request. Raises `NoEligibleArm` or, when all arms failed, an `ArmError`."""
+    """The whole of one request. Raises `NoEligibleArm`, `BudgetExceeded` or an `ArmError`."""
     features = yield from desk.featurize(request)
-    decision = desk.decide(request, features)
+    decision = yield from desk.dispatch(request, features)
     attempts: list[Attempt] = []
     try:
         reply = yield from _ask_until_answered(desk, decision, attempts)
@@ -81,7 +81,7 @@ def _ask_until_answered(desk: Desk, decision: Decision, attempts: list[Attempt])
         except ArmError as error:
             failures.append(error)
             attempts.append(failed(desk.pool[arm], error))
-            arm = None if error.shown else desk.successor(decision, attempts)
+            arm = None if error.shown else (yield from desk.take_over(decision, attempts))
         except Interrupted as stop:
             attempts.append(interrupted(desk.pool[arm], stop))
             raise

@@ -19,7 +19,10 @@ from pickllm.types import Arm, Capability, Request
 
 __all__ = ["Pool"]
 
-_NUMBERS = ("usd_per_mtok_in", "usd_per_mtok_out", "usd_per_hour", "context_tokens", "timeout_s")
+_NUMBERS = (
+    *("usd_per_mtok_in", "usd_per_mtok_out", "usd_per_hour", "context_tokens", "timeout_s"),
+    *("max_tokens_out", "reserve_usd"),
+)
 
 
 class Pool:
@@ -101,8 +104,10 @@ def _check(arm: Arm) -> None:
             raise ConfigError(f"arm {arm.name!r}: {field.name} must be a number, not {value!r}")
         if value is not None and value < 0:
             raise ConfigError(f"arm {arm.name!r}: {field.name} is {value}; it must not be negative")
-    if arm.timeout_s == 0 or arm.context_tokens == 0:
-        raise ConfigError(f"arm {arm.name!r}: timeout_s and context_tokens must be above zero")
+    if 0 in (arm.timeout_s, arm.context_tokens, arm.max_tokens_out):
+        raise ConfigError(
+            f"arm {arm.name!r}: timeout_s, context_tokens and max_tokens_out must be above zero"
+        )
     _check_capabilities(arm)
     if (arm.usd_per_mtok_in is None) != (arm.usd_per_mtok_out is None):
         raise ConfigError(

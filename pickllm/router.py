@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 
 from pickllm.books import Books, Verdict
+from pickllm.budget import Budget
 from pickllm.convergence import Convergence, convergence
 from pickllm.errors import ConfigError, StoreUnavailable, UnknownDecision
 from pickllm.explanation import Explanation
 from pickllm.features import featurizer_name
 from pickllm.flow import answer
+from pickllm.handover import unless_left
 from pickllm.health import AT_REST, Breaker, Health
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
@@ -43,6 +45,7 @@ from pickllm.settings import (
     Fallback,
     WeightsLike,
     anchors_of,
+    budget_of,
     check_prices,
     fallback_of,
     featurizer_for,
@@ -51,6 +54,7 @@ from pickllm.settings import (
     reward_of,
     sources_of,
 )
+from pickllm.spending import TAKEN, Spending
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import (
     NO_FEATURES,
@@ -92,6 +96,7 @@ class Router:
         featurizer: Featurizer | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
+        budget: Budget | None = None,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -114,6 +119,7 @@ class Router:
                 gets hashed words and the surface of the prompt where none is given.
             fallback: Who takes over from an arm that fails.
             breaker: When an arm that keeps failing is given a rest; None never.
+            budget: The most that may be spent in a window of time, for each tenant or in all.
             store: Where decisions, feedback and learnt state are kept; without one they live as
                 long as the router. Routers of one store and namespace learn as one.
             namespace: Which part of the store is this router's.
@@ -138,8 +144,15 @@ class Router:
         self._next_number = 0
         self._health = Health(breaker)
         self._lock = Lock()
+        opened = None if store is None else store_of(store)
+        capped = budget_of(budget, self.pool)
+        self._spending = (
+            None
+            if capped is None
+            else Spending(capped, self.pool, store=opened, namespace=namespace, clock=clock)
+        )
         keeper = Keeper(
-            None if store is None else store_of(store),
+            opened,
             namespace=namespace,
             policy=self.policy,
             state_name=self._state_name(),
@@ -184,9 +197,45 @@ class Router:
 
         ``features``, ``[dim]``, are for a policy that looks at the prompt; without them the prompt
         is looked at here.
+
+        With a budget, the most that the arm's call can cost is set aside until `settle`, or until
+        the window ends; with a store, too, this waits for it.
+
+        Raises:
+            NoEligibleArm: No arm may answer.
+            BudgetExceeded: None of those that may is affordable.
         """
+        able, unable = self.pool.eligible(request)
+        if self._spending is None:
+            decision = self._drawn(request, features, able, unable)
+            self._enter(decision, request.trace_ids)
+            return decision
+        decision = self._afforded(self._spending, request, features, able, unable)
+        try:
+            self._enter(decision, request.trace_ids)
+        except BaseException:
+            self._spending.withdraw(decision)
+            raise
+        return decision
+
+    def dispatch(self, request: Request, features: Vector | None) -> Asking[Decision]:
+        """`decide` for a flow: where it may wait for a store, a driver does."""
+        if self._spending is None or not self._spending.waits:
+            return self.decide(request, features)
+        decision = yield from unless_left(
+            partial(self.decide, request, features), undo=self._called_off
+        )
+        return decision
+
+    def _drawn(
+        self,
+        request: Request,
+        features: Vector | None,
+        able: tuple[str, ...],
+        unable: Mapping[str, str],
+    ) -> Decision:
         now_s = self._clock()
-        arms, ineligible, rng = self._prepared(request, now_s)
+        arms, resting, rng = self._prepared(able, now_s)
         held = request.hold if request.hold and request.hold.arm in arms else None
         seen = self._seen(request) if features is None else features
         situation = Situation(
@@ -200,7 +249,7 @@ class Router:
         )
         choice = _held(held, arms) if held else self._choose(situation, rng)
         drawn = rng.index(choice.probabilities)
-        decision = Decision(
+        return Decision(
             id=request.id,
             time_s=now_s,
             arm=arms[drawn],
@@ -210,19 +259,65 @@ class Router:
             values=choice.values,
             forecasts=choice.forecasts,
             shadow=choice.shadow,
-            ineligible=ineligible,
+            ineligible={**unable, **resting},
             policy=self._policy_name,
             held=held,
             features=seen,
             session=request.session,
             tenant=request.tenant,
         )
-        self._enter(decision, request.trace_ids)
-        return decision
 
-    def successor(self, decision: Decision, attempts: Sequence[Attempt]) -> str | None:
-        """The arm that takes over: the next of the user's order, or the likeliest one left."""
-        tried = {attempt.arm for attempt in attempts}
+    def _afforded(
+        self,
+        spending: Spending,
+        request: Request,
+        features: Vector | None,
+        able: tuple[str, ...],
+        unable: Mapping[str, str],
+    ) -> Decision:
+        """Draw among the arms that fit into the budget, until what the one drawn needs is ours."""
+        arm_to_most = spending.prices(request, able)
+        left = dict(arm_to_most)
+        while True:
+            fitting, spent = spending.split(request.tenant, left)
+            decision = self._drawn(request, features, fitting, {**unable, **spent})
+            if spending.reserve(decision, decision.arm, arm_to_most):
+                return decision
+            unable = {**unable, decision.arm: TAKEN}
+            del left[decision.arm]
+
+    def _called_off(self, decision: Decision) -> None:
+        """A decision whose flow was stopped while it was made: nobody will call its arm."""
+        with contextlib.suppress(UnknownDecision):
+            self.settle(Outcome(decision_id=decision.id, attempts=()))
+
+    def take_over(self, decision: Decision, attempts: Sequence[Attempt]) -> Asking[str | None]:
+        """The arm that takes over, once what its call may cost is set aside."""
+        arm, spending = self.successor(decision, attempts), self._spending
+        if spending is None:
+            return arm
+        refused: list[str] = []
+        while arm is not None:
+            reserve = partial(spending.reserve_more, decision, arm)
+            if spending.waits:
+                give_back = partial(_give_back, spending, decision)
+                fits = yield from unless_left(reserve, undo=give_back)
+            else:
+                fits = reserve()
+            if fits:
+                return arm
+            refused.append(arm)
+            arm = self.successor(decision, attempts, refused)
+        return None
+
+    def successor(
+        self, decision: Decision, attempts: Sequence[Attempt], refused: Sequence[str] = ()
+    ) -> str | None:
+        """The arm that takes over: the next of the user's order, or the likeliest one left.
+
+        ``refused`` are arms that do not fit into the budget.
+        """
+        tried = {attempt.arm for attempt in attempts}.union(refused)
         at_rest = (arm for arm, why in decision.ineligible.items() if why.startswith(AT_REST))
         left = [arm for arm in (*decision.arms, *at_rest) if arm not in tried]
         if self.fallback is True:
@@ -243,6 +338,8 @@ class Router:
 
     def note(self, outcome: Outcome) -> None:
         """The same, but for the store: nothing here waits for a disk."""
+        if self._spending is not None:
+            self._spending.settle(outcome)
         at_fault = _at_fault(outcome)
         with self._lock:
             last = outcome.attempts[-1] if outcome.attempts else None
@@ -254,8 +351,8 @@ class Router:
 
     def keep(self) -> Asking[None]:
         """Write to the store what was learnt, if there is a store and something new."""
-        if self._books.keeper.due:
-            yield Work(run=self._books.save)
+        if self._due:
+            yield Work(run=self._write)
 
     def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
         """Ask the scorer, if there is one. Its failure is counted and logged, no more.
@@ -343,10 +440,14 @@ class Router:
     def save(self) -> None:
         """Write what waits for the store, and take over what other workers have learnt."""
         self._books.save(look=True)
+        if self._spending is not None:
+            self._spending.flush()
 
     def close(self) -> None:
         """Write everything that waits for the store, and a snapshot for the next to begin with."""
         self._books.close()
+        if self._spending is not None:
+            self._spending.flush()
 
     # What it knows
 
@@ -394,7 +495,12 @@ class Router:
 
     def stats(self) -> dict[str, int]:
         """What happened how often: decisions, outcomes by status, feedback by verdict, failures."""
-        return self._books.stats()
+        spent = self._spending.stats() if self._spending is not None else {}
+        return {**self._books.stats(), **spent}
+
+    def budget_left_usd(self, tenant: str = "") -> float | None:
+        """What may still be spent in this window, less what is set aside; None without a budget."""
+        return None if self._spending is None else self._spending.left_usd(tenant)
 
     def decisions(self, any_id: str) -> tuple[str, ...]:
         """Ids of the decisions that feedback under this id is about; none where it is not held.
@@ -448,15 +554,14 @@ class Router:
         return choice
 
     def _prepared(
-        self, request: Request, now_s: float
+        self, able: tuple[str, ...], now_s: float
     ) -> tuple[tuple[str, ...], dict[str, str], Rng]:
-        """Arms that may be asked now, why not the others, and this decision's randomness."""
-        able, unable = self.pool.eligible(request)
+        """Arms that may be asked now, which others rest, and this decision's randomness."""
         with self._lock:
             healthy, resting = self._health.split(able, now_s)
             rng = Rng(seed=self._seed_here(), number=self._next_number)
             self._next_number += 1
-        return healthy, unable | resting, rng
+        return healthy, resting, rng
 
     def _seed_here(self) -> int:
         """The seed given, or one that differs in each process that was forked from this one."""
@@ -495,15 +600,31 @@ class Router:
 
     def _keep(self) -> None:
         """Write now; where a loop runs, in one of its threads: a disk must not stop it."""
-        if not self._books.keeper.due:
+        if not self._due:
             return
         try:
-            asyncio.get_running_loop().run_in_executor(None, self._books.save)
+            asyncio.get_running_loop().run_in_executor(None, self._write)
         except RuntimeError:  # no loop here, or one that is closing
-            self._books.save()
+            self._write()
+
+    @property
+    def _due(self) -> bool:
+        """Whether there is something to write, or to read."""
+        spent = self._spending is not None and self._spending.due
+        return spent or self._books.keeper.due
+
+    def _write(self) -> None:
+        self._books.save()
+        if self._spending is not None:
+            self._spending.flush()
 
     def _fresh_state(self) -> Any:
         return self.policy.init(self.pool.names, self.featurizer.dim if self.featurizer else 0)
+
+
+def _give_back(spending: Spending, decision: Decision, reserved: bool) -> None:  # what was undone
+    if reserved:
+        spending.withdraw(decision)
 
 
 def _loop_runs() -> bool:

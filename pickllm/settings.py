@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from pickllm.budget import Budget, can_be_capped
 from pickllm.errors import ConfigError
 from pickllm.features import default_features
 from pickllm.health import Breaker
@@ -20,6 +21,7 @@ __all__ = [
     "Fallback",
     "WeightsLike",
     "anchors_of",
+    "budget_of",
     "check_prices",
     "fallback_of",
     "featurizer_for",
@@ -134,6 +136,29 @@ def fallback_of(fallback: Fallback, pool: Pool) -> Fallback:
     ):
         raise ConfigError(f"fallback must be True, False or names of {list(pool.names)}")
     return tuple(fallback) or False
+
+
+def budget_of(budget: Budget | None, pool: Pool) -> Budget | None:
+    """The budget, once it is known that some arm can be held to it."""
+    if budget is None:
+        return None
+    if not isinstance(budget, Budget):
+        raise ConfigError(
+            f"budget must be a Budget, or None for none; it is {type(budget).__name__}"
+        )
+    uncapped = [name for name in pool.names if not can_be_capped(pool[name], budget)]
+    if len(uncapped) == len(pool):
+        raise ConfigError(
+            "a budget needs to know what calls cost, and no arm has a price: state "
+            "usd_per_mtok_in and usd_per_mtok_out, usd_per_hour or reserve_usd in its Arm"
+        )
+    if uncapped:
+        logger.warning(
+            "no price is known for %s, so under a budget nobody asks them: state one, or "
+            "reserve_usd, in arms={...: Arm(...)}",
+            ", ".join(map(repr, uncapped)),
+        )
+    return budget
 
 
 def check_prices(pool: Pool, reward: Reward) -> None:

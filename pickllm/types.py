@@ -84,6 +84,10 @@ class Arm:
     """Context window; None is unknown, and allowed."""
     timeout_s: float | None = None
     """Longest wait for an answer, or for the next piece of a stream; None leaves it to the arm."""
+    max_tokens_out: int | None = None
+    """Longest answer that the model is set to give, for a `Budget`; None is the budget's own."""
+    reserve_usd: float | None = None
+    """The most that a call can cost, for a `Budget`; None works it out from the price."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

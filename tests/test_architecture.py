@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "attempts",
+        "budget",
         "embedded",
         "estimators",
         "explorers",
@@ -43,8 +44,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stores",
     ),
     ("policies",),
-    ("learner", "settings"),
-    ("drive", "explanation", "flow", "fold", "testing"),
+    ("learner", "settings", "spending"),
+    ("drive", "explanation", "flow", "fold", "handover", "testing"),
     ("keeper",),
     ("books",),
     ("router",),
