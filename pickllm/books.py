@@ -8,6 +8,7 @@ The lock is never held while a store, a model or a scorer is at work.
 """
 
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ from pickllm.types import Attempt, Decision, Experience, Feedback, Outcome
 __all__ = ["Books", "Verdict"]
 
 logger = logging.getLogger("pickllm")
+
+_BETWEEN_TRIES_S = 0.1
+"""How often a store that is away is asked again while a router waits for it to close."""
 
 Verdict: TypeAlias = Literal["counted", "corrected", "noted", "waiting", "repeated", "no_answer"]
 """What became of feedback: learnt; learnt in place of an earlier value; booked, but its source is
@@ -148,11 +152,18 @@ class Books:
         if self.keeper.save(look=look):
             self._take_over_common()
 
-    def close(self) -> None:
+    def close(self, *, patience_s: float) -> None:
         """Write everything, and a snapshot for the next to begin with."""
-        self.keeper.insist()  # there is no later
-        self.save(look=True)
+        deadline_s = time.monotonic() + patience_s
+        self._save_now()
+        while self.keeper.waits and time.monotonic() < deadline_s:  # there is no later
+            time.sleep(_BETWEEN_TRIES_S)
+            self._save_now()
         self.keeper.finish()
+
+    def _save_now(self) -> None:
+        self.keeper.insist()
+        self.save(look=True)
 
     def stats(self) -> dict[str, int]:
         """What happened how often."""

@@ -90,6 +90,11 @@ class Keeper:
         return self._store is not None
 
     @property
+    def waits(self) -> bool:
+        """Whether something has not been written yet."""
+        return bool(self._waiting)
+
+    @property
     def due(self) -> bool:
         """Whether there is something to write, or it is time to look what others wrote."""
         return self._may_try() and (bool(self._waiting) or self._age_s() > _SYNC_S)

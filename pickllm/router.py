@@ -136,6 +136,7 @@ class Router:
         self.fallback = fallback_of(fallback, self.pool)
         self.seed = fresh_seed() if seed is None else seed
         self._repeatable = seed is not None
+        self._process = os.getpid()
         self._clock = clock
         self._policy_name = self.policy.name
         weights = getattr(self.reward, "weights", None)
@@ -443,9 +444,13 @@ class Router:
         if self._spending is not None:
             self._spending.flush()
 
-    def close(self) -> None:
-        """Write everything that waits for the store, and a snapshot for the next to begin with."""
-        self._books.close()
+    def close(self, *, patience_s: float = 5.0) -> None:
+        """Write everything that waits for the store, and a snapshot for the next to begin with.
+
+        A store that is away is waited for, ``patience_s`` at most; what is not written then is
+        lost, and a warning says how much.
+        """
+        self._books.close(patience_s=patience_s)
         if self._spending is not None:
             self._spending.flush()
 
@@ -558,14 +563,17 @@ class Router:
     ) -> tuple[tuple[str, ...], dict[str, str], Rng]:
         """Arms that may be asked now, which others rest, and this decision's randomness."""
         with self._lock:
+            self._reseed_where_forked()
             healthy, resting = self._health.split(able, now_s)
-            rng = Rng(seed=self._seed_here(), number=self._next_number)
+            rng = Rng(seed=self.seed, number=self._next_number)
             self._next_number += 1
         return healthy, resting, rng
 
-    def _seed_here(self) -> int:
-        """The seed given, or one that differs in each process that was forked from this one."""
-        return self.seed if self._repeatable else self.seed ^ os.getpid()
+    def _reseed_where_forked(self) -> None:
+        """Children of one process would all draw the same; those given a seed are meant to."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self.seed = self.seed if self._repeatable else fresh_seed()
 
     def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
         self._books.enter(decision, trace_ids)

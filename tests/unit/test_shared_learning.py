@@ -283,15 +283,16 @@ def test_entries_of_others_about_a_decision_are_passed_over() -> None:
 
 def test_forked_workers_draw_each_their_own() -> None:
     """Without a seed; with one they repeat what was asked for."""
-    router = Router(arms=priced(*"abcdefgh"), policy="random")
-    seed = router._seed_here()
-    read, write = os.pipe()
-    if os.fork() == 0:
-        os.write(write, str(router._seed_here()).encode())
-        os._exit(0)
-    os.wait()
+    for given in (None, 7):
+        router = Router(arms=priced("a", "b"), policy="random", seed=given)
+        read, write = os.pipe()
+        if os.fork() == 0:
+            router.decide(Request(text=""))
+            os.write(write, str(router.seed).encode())
+            os._exit(0)
+        os.wait()
 
-    assert seed != int(os.read(read, 99))
+        assert (given is not None) is (router.seed == int(os.read(read, 99)))
 
 
 def test_namespaces_of_one_file_have_positions_of_their_own(tmp_path: Any) -> None:
