@@ -13,6 +13,8 @@ words.py            a ridge on hashed words, no vector needed
 boosting.py         trees on what a prompt looks like; surface.py says what that is
 stack.py            several as one, weighted out of fold
 
+routing.py          rankers as policies of a router: a threshold, a utility, a beginning
+  threshold.py      RouteLLM's rule; features.py strengths as features
 selection.py        which settings are best on battles that were held out
 calibration.py      thresholds for a share or a gain, drift, probabilities
 state.py            what was learnt, on disk: mapped, versioned, checked
@@ -30,7 +32,9 @@ from pickllm.ranking.causal import CausalClassifier, CausalSettings
 from pickllm.ranking.classifier import Classifier, ClassifierSettings
 from pickllm.ranking.contract import FittedRanker, Prompts, Ranker, pair_scores, prompts_of
 from pickllm.ranking.factorisation import Factorisation, published_factorisation
+from pickllm.ranking.features import RankedFeatures
 from pickllm.ranking.regression import Neighbours, Ridge
+from pickllm.ranking.routing import RankedContextual, ranked, ranked_contextual, routellm
 from pickllm.ranking.selection import best_of, grid
 from pickllm.ranking.similarity import (
     SimilarityBradleyTerry,
@@ -39,6 +43,7 @@ from pickllm.ranking.similarity import (
 )
 from pickllm.ranking.stack import Stack
 from pickllm.ranking.state import load_fitted, save_fitted
+from pickllm.ranking.threshold import WinRateThreshold, win_rates
 from pickllm.ranking.words import WordRidge
 
 __all__ = [
@@ -51,11 +56,14 @@ __all__ = [
     "FittedRanker",
     "Neighbours",
     "Prompts",
+    "RankedContextual",
+    "RankedFeatures",
     "Ranker",
     "Ridge",
     "ShareWatch",
     "SimilarityBradleyTerry",
     "Stack",
+    "WinRateThreshold",
     "WordRidge",
     "best_of",
     "fit_isotonic",
@@ -66,8 +74,12 @@ __all__ = [
     "pair_scores",
     "prompts_of",
     "published_factorisation",
+    "ranked",
+    "ranked_contextual",
+    "routellm",
     "routellm_similarity",
     "save_fitted",
     "threshold_for_gain",
     "threshold_for_share",
+    "win_rates",
 ]

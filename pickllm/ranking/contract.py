@@ -49,11 +49,19 @@ class Prompts:
 
 
 class FittedRanker(Protocol):
-    """What a ranker has learnt."""
+    """What a ranker has learnt.
+
+    One that takes less time for a prompt than handing it to a thread would, as products and sums
+    do, says so in a property ``instant``.
+    """
 
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms that it knows, in the order of `strengths`."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that it reads; 0 where it reads texts alone."""
 
     def strengths(self, prompts: Prompts) -> Floats:
         """Expected quality of each arm for each prompt, in [0, 1], ``[prompts, arms]``."""
