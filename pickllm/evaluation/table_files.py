@@ -57,7 +57,7 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
         score=score[known],
         cost_usd=_matrix(columns, wanted, "cost_usd")[known],
         latency_s=np.nan_to_num(_matrix(columns, wanted, "latency_s")[known]),
-        prompts=tuple(str(columns["prompt"][row]) for row in np.flatnonzero(known))
+        prompts=tuple(str(columns["prompt"][row]) for row in np.flatnonzero(known).tolist())
         if "prompt" in columns
         else (),
     )

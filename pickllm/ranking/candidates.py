@@ -7,7 +7,7 @@ What needs a package that is not there is passed over in ``auto``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +27,8 @@ from pickllm.ranking.words import WordRidge
 __all__ = ["KINDS", "Tried", "candidates", "try_all"]
 
 _LEAST_LEAF = 5
+_MOST_NUMBERS = 400
+"""In vectors that trees look at: hashed words are longer, tell trees little, and take minutes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +48,11 @@ def _words(prompts: Prompts) -> dict[str, Ranker[Any]]:
 
 
 def _boosting(prompts: Prompts) -> dict[str, Ranker[Any]]:
-    leaf = max(_LEAST_LEAF, min(40, len(prompts) // 20))
-    return {"looks": Boosting(least_prompts=leaf)} | (
-        {"looks and vector": Boosting(least_prompts=leaf, read_vectors=True)}
-        if prompts.vectors.shape[1]
-        else {}
-    )
+    looks = Boosting(least_prompts=max(_LEAST_LEAF, min(40, len(prompts) // 20)))
+    found: dict[str, Ranker[Any]] = {"looks": looks}
+    if 0 < prompts.vectors.shape[1] <= _MOST_NUMBERS:
+        found["looks and vector"] = replace(looks, read_vectors=True)
+    return found
 
 
 def _ridge(prompts: Prompts) -> dict[str, Ranker[Any]]:
@@ -66,10 +67,10 @@ def _neighbours(prompts: Prompts) -> dict[str, Ranker[Any]]:
 
 def _similarity(prompts: Prompts) -> dict[str, Ranker[Any]]:
     dim = prompts.vectors.shape[1]
-    cut = [size for size in (32, 128) if size < dim] or [None]
+    cut: list[int | None] = [size for size in (32, 128) if size < dim]
     sharp = SimilarityBradleyTerry(prior_battles=1.0)
     return {
-        **_named("similarity", grid(sharp, gamma=[10.0, 100.0], dimensions=cut)),
+        **_named("similarity", grid(sharp, gamma=[10.0, 100.0], dimensions=cut or [None])),
         "similarity as RouteLLM": routellm_similarity(),
     }
 

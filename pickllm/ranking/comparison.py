@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 POOL_HEAD = ("", "AIQ (95 %)", "less static hull", "best quality", "at a mean cost, USD")
+"""Columns of the table of three arms and more."""
 _NEIGHBOURS = "neighbours, out of fold"
 _FOLDS = 5
 _COST_WEIGHTS = (0.0, *np.geomspace(1e-3, 1e2, 60).tolist(), np.inf)
@@ -100,9 +101,9 @@ def write_comparison(compared: Comparison, folder: Path, *, table: str) -> Path:
     figure, panel = new_panels(1, width=8.0)
     for name, (x, y) in compared.name_to_line.items():
         panel.plot(x, y, label=name, marker="." if len(x) < 5 else None)
-    for name, (x, y) in compared.name_to_point.items():
-        panel.plot([x], [y], "o", color="black", markersize=4)
-        panel.annotate(name, (x, y), textcoords="offset points", xytext=(5, -10), fontsize=8)
+    for name, point in compared.name_to_point.items():
+        panel.plot(*([value] for value in point), "o", color="black", markersize=4)
+        panel.annotate(name, point, textcoords="offset points", xytext=(5, -10), fontsize=8)
     caption(panel, "Routers", *compared.axes, legend=True)
     save_png(figure, picture)
     page = Page(title="What routers make of graded answers")
@@ -218,7 +219,7 @@ def _compare_pool(
             bootstrap(apart, prompts=len(table), rng=rng, draws=at_most),
         )
 
-    for name, strengths in (name_to_strengths | {"oracle": table.score}).items():
+    for name, strengths in {**name_to_strengths, "oracle": table.score}.items():
         points = [chosen_at(strengths, price, weight) for weight in _COST_WEIGHTS]
         costs, qualities = _means(table, points, np.arange(len(table)))
         alone, less = areas(points)
