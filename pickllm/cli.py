@@ -3,10 +3,12 @@
 demo      route real prompts over two Llamas trained on the spot
 replay    what other policies would have earned, on a log or on a table of outcomes
 report    a log on one page
+fit       routers that predict, fitted on preferences
+evaluate  what such routers are worth on graded answers
+calibrate the threshold of such a router
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -16,11 +18,11 @@ from pickllm.policies import POLICIES
 try:
     import typer
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 except ImportError:
     sys.exit(str(MissingExtra("the command line", extra="cli")))
 
+from pickllm.commands.ranking import calibrate, evaluate, fit
+from pickllm.commands.showing import show
 from pickllm.evaluation.comparison import (
     LOG_HEAD,
     TABLE_HEAD,
@@ -45,6 +47,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show keys
 )
 """The commands."""
+
+
+for _command in (fit, evaluate, calibrate):
+    app.command()(_command)
 
 
 @app.callback()
@@ -171,7 +177,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
     if is_table_file(log_or_table):
         table = read_table(log_or_table)
         rows = compare_on_table(table, policies, reward=reward, sessions=sessions, seed=seed)
-        _show(console, TABLE_HEAD, rows)
+        show(console, TABLE_HEAD, rows)
         return
     if learns_from not in get_args(LearnsFrom):
         raise typer.BadParameter(f"--learns-from is one of {', '.join(get_args(LearnsFrom))}")
@@ -179,7 +185,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
     compared = compare_on_log(
         logged, policies, learns_from=cast("LearnsFrom", learns_from), seed=seed
     )
-    _show(console, LOG_HEAD, compared.rows)
+    show(console, LOG_HEAD, compared.rows)
     for words in (*log_warnings(logged), *compared.warnings):
         console.print(f"Beware: {words}.", markup=False, highlight=False)
 
@@ -225,15 +231,6 @@ def main() -> None:
 
 def _entries(log: str, namespace: str) -> list[LogEntry]:
     return read_journal(log, namespace=namespace) if "://" in log else read_log(log)
-
-
-def _show(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for index, words in enumerate(head):
-        table.add_column(escape(words), justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    console.print(table)
 
 
 def _reward(words: str) -> WeightedReward:

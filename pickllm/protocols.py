@@ -5,6 +5,7 @@ Estimator   what each arm is worth                       estimators/
 Observer    a policy that books what calls took          policies/contextual.py
 Additive    learning that can be undone and merged       estimators/
 Renewable   a policy that can be told of a changed arm   policies/contextual.py
+Brings…     a policy with a featurizer of its own        ranking/routing.py
 Explorer    how to choose among estimates                explorers/
 Featurizer  a prompt as a vector                         features/, embedded.py
 Scorer      how good an answer is                        scoring/
@@ -36,6 +37,7 @@ from pickllm.types import (
 __all__ = [
     "Additive",
     "Asking",
+    "BringsFeatures",
     "Entry",
     "Estimator",
     "Explorer",
@@ -117,6 +119,14 @@ class Renewable(Protocol[S]):
 
     def model_updated(self, state: S, arm: str, time_s: float) -> S:
         """State in which what was learnt of ``arm`` until ``time_s`` counts for little."""
+
+
+@runtime_checkable
+class BringsFeatures(Protocol):
+    """A policy that needs features of its own making, so that giving the policy is enough."""
+
+    def featurizer_with(self, given: "Featurizer | None") -> "Featurizer":
+        """What it looks at; ``given`` is the featurizer that the user has set, if any."""
 
 
 def is_additive(given: object) -> bool:

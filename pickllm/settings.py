@@ -9,9 +9,16 @@ from pickllm.budget import Budget, can_be_capped
 from pickllm.errors import ConfigError
 from pickllm.features import default_features
 from pickllm.health import Breaker
-from pickllm.policies import Contextual, Fixed, LearningAutomaton, PolicyLike, policy_of
+from pickllm.policies import (
+    Contextual,
+    Fixed,
+    LearningAutomaton,
+    PolicyLike,
+    Wrapped,
+    policy_of,
+)
 from pickllm.pool import Pool
-from pickllm.protocols import Featurizer, Policy, Reward
+from pickllm.protocols import BringsFeatures, Featurizer, Policy, Reward
 from pickllm.rewards import WeightedReward
 from pickllm.types import Anchors, Arm, Weights
 
@@ -78,7 +85,15 @@ def policy_for(given: PolicyLike, pool: Pool, reward: Reward) -> Policy[Any]:
 
 
 def featurizer_for(policy: Policy[Any], given: Featurizer | None) -> Featurizer | None:
-    """The featurizer given, or the usual one for a policy of ours that looks at the prompt."""
+    """The featurizer given, or the usual one for a policy of ours that looks at the prompt.
+
+    A policy that brings features of its own puts them before what is given.
+    """
+    inner = policy
+    while isinstance(inner, Wrapped):
+        inner = inner.policy
+    if isinstance(inner, BringsFeatures):
+        return inner.featurizer_with(given)
     if given is None and getattr(policy, "looks_at_prompt", False):
         return default_features()
     return given

@@ -53,7 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("embedding", "evaluation", "index", "settling"),
     ("data",),
     ("ranking",),
-    ("demo", "server"),
+    ("commands", "demo", "server"),
     ("cli",),
 )
 """From the ground up; "pickllm" is the package's own list of public names."""
@@ -66,7 +66,7 @@ LAZY = (
     *("pandas", "pyarrow", "redis", "genai_prices", "matplotlib", "typer", "rich"),
 )
 """Heavy or optional: imported where they are used, inside a function."""
-ABOUT = {"cli": ("typer", "rich"), "demo": ("rich", "torch")}
+ABOUT = {"cli": ("typer", "rich"), "commands": ("typer", "rich"), "demo": ("rich", "torch")}
 """Parts that are about one of these, and may import it at their top."""
 
 UNLOADED = ("torch", "transformers", "langchain_core", "langchain", "llama_index", "genai_prices")

@@ -46,6 +46,16 @@ class HashingEmbedder:
         """Length of the vectors."""
         return self.size
 
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+        return f"hashing(size={self.size})"
+
+    @property
+    def instant(self) -> bool:
+        """It takes less time than handing it to a thread would."""
+        return True
+
     def embed(self, texts: Sequence[str]) -> Floats:
         """Vectors of prompts, ``[texts, dim]`` float32; one without words is all zeros."""
         return np.array([self.features(text) for text in texts]).reshape(-1, self.size)

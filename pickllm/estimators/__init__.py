@@ -4,6 +4,7 @@ running_mean.py       mean reward, or with a constant step stateless Q
 discounted_mean.py    mean reward that forgets by age
 beta_counts.py        successes and failures: a Beta posterior
 ridge.py              linear in the prompt's features: LinUCB, linear Thompson sampling
+residual.py           the same, of what somebody else's forecast leaves over
 logistic.py           a probability from the prompt's features
 sums.py               the state that most of them share: sums by arm and time, which add up
 """
@@ -11,6 +12,7 @@ sums.py               the state that most of them share: sums by arm and time, w
 from pickllm.estimators.beta_counts import BetaCounts
 from pickllm.estimators.discounted_mean import DiscountedMean
 from pickllm.estimators.logistic import Logistic, LogisticState
+from pickllm.estimators.residual import ResidualRidge
 from pickllm.estimators.ridge import Ridge, RidgeState, Solved
 from pickllm.estimators.running_mean import RunningMean, RunningMeanState
 from pickllm.estimators.sums import Array, Forgetting, Sums
@@ -22,6 +24,7 @@ __all__ = [
     "Forgetting",
     "Logistic",
     "LogisticState",
+    "ResidualRidge",
     "Ridge",
     "RidgeState",
     "RunningMean",

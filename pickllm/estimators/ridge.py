@@ -144,14 +144,17 @@ class Ridge:
 
     def estimate(self, state: RidgeState, situation: Situation) -> Estimate:
         """Expected reward of each eligible arm for these features."""
+        means, spreads, counts = self.expected(state, situation, self.prior)
+        return Estimate(means=tuple(means.tolist()), spreads=tuple(spreads.tolist()), counts=counts)
+
+    def expected(
+        self, state: RidgeState, situation: Situation, prior: float | Array
+    ) -> tuple[Array, Array, tuple[float, ...]]:
+        """Means, spreads and counts of the eligible arms, where ``prior`` may differ by arm."""
         solved = self.solved(state, situation.arms, situation.time_s)
         x = self.design(state, situation.features)
-        means, spreads = self.predict(solved, x, self.prior)
-        return Estimate(
-            means=tuple(means.tolist()),
-            spreads=tuple(spreads.tolist()),
-            counts=tuple(count + self.prior_count for count in solved.count),
-        )
+        means, spreads = self.predict(solved, x, prior)
+        return means, spreads, tuple([count + self.prior_count for count in solved.count])
 
     def learn(self, state: RidgeState, experience: Experience) -> RidgeState:
         """One more reward."""
@@ -171,6 +174,10 @@ class Ridge:
     def model_updated(self, state: RidgeState, arm: str, time_s: float) -> RidgeState:
         """Of what was learnt of ``arm`` until then, ``forgetting.keep`` is left."""
         return RidgeState(sums=state.sums.changed(arm, time_s), dim=state.dim)
+
+    def aim(self, experience: Experience) -> float:
+        """What is to be predicted of an experience."""
+        return experience.reward if self.target == "reward" else experience.score
 
     def design(self, state: RidgeState, features: Vector) -> Array:
         """The features as x, ``[dim]``; none but the 1 where they have another length."""
@@ -228,7 +235,7 @@ class Ridge:
 
     def _with(self, state: RidgeState, experience: Experience, x: Array, sign: float) -> RidgeState:
         arm, time_s = experience.arm, experience.decision.time_s
-        target = experience.reward if self.target == "reward" else experience.score
+        target = self.aim(experience)
         row = np.ones(state.dim + 2)
         row[:-2], row[-2] = x, target
         updates = state.sums.updates(arm)

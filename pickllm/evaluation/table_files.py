@@ -3,8 +3,8 @@
     prompt,small|score,small|cost_usd,small|latency_s,large|score,…
 
 Scores lie in [0, 1]. Costs and latencies may be left out, for all arms or for some: a cost is
-unknown then, a latency zero. Rows in which a score is missing are left out. Other columns are not
-looked at, save those that are asked for as features.
+unknown then, a latency zero. Rows in which a score is missing are left out. The column ``prompt``
+is for policies and rankers that look at it; other columns are not looked at.
 """
 
 import csv
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pickllm.errors import ConfigError, MissingExtra
 from pickllm.evaluation.table import Matrix, OutcomeTable
 
-__all__ = ["is_table_file", "read_table"]
+__all__ = ["is_table_file", "read_columns", "read_table"]
 
 logger = logging.getLogger("pickllm")
 
@@ -38,7 +38,7 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
     Raises:
         ConfigError: The file is missing, or is no such table.
     """
-    columns = _columns(Path(path))
+    columns = read_columns(path)
     found = [name.removesuffix(_SCORE) for name in columns if name.endswith(_SCORE)]
     wanted = tuple(arms or found)
     lacking = [arm for arm in wanted if arm not in found]
@@ -57,10 +57,19 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
         score=score[known],
         cost_usd=_matrix(columns, wanted, "cost_usd")[known],
         latency_s=np.nan_to_num(_matrix(columns, wanted, "latency_s")[known]),
+        prompts=tuple(str(columns["prompt"][row]) for row in np.flatnonzero(known).tolist())
+        if "prompt" in columns
+        else (),
     )
 
 
-def _columns(path: Path) -> Mapping[str, Sequence[Any]]:
+def read_columns(file: Path | str) -> Mapping[str, Sequence[Any]]:
+    """All columns of a table by name; of CSV all cells are text.
+
+    Raises:
+        ConfigError: The file is missing, or is no table.
+    """
+    path = Path(file)
     try:
         return _from_parquet(path) if path.suffix == ".parquet" else _from_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -133,10 +133,10 @@ class Contextual:
 
     def decide(self, state: ContextualState, situation: Situation, rng: Rng) -> Choice:
         """Predict, weigh, explore."""
-        solved = self.quality.solved(state.quality, situation.arms, situation.time_s)
-        x = self.quality.design(state.quality, situation.features)
-        predicted = self.quality.predict(solved, x, self._priors(situation))
-        qualities, spreads = predicted[0].tolist(), predicted[1].tolist()
+        means, deviations, counts = self.quality.expected(
+            state.quality, situation, self._priors(situation)
+        )
+        qualities, spreads = means.tolist(), deviations.tolist()
         costs_usd, latencies_s = state.expenses.expected(situation)
         weights = self._weights(state, situation)
         utilities = _utilities(weights, situation.anchors, qualities, costs_usd, latencies_s)
@@ -144,7 +144,7 @@ class Contextual:
         estimate = Estimate(
             means=utilities,
             spreads=tuple(unit * spread for spread in spreads),
-            counts=tuple(count + self.quality.prior_count for count in solved.count),
+            counts=counts,
         )
         return Choice(
             probabilities=self.explorer.probabilities(estimate, state.steps, rng),

@@ -13,8 +13,13 @@ words.py            a ridge on hashed words, no vector needed
 boosting.py         trees on what a prompt looks like; surface.py says what that is
 stack.py            several as one, weighted out of fold
 
+routing.py          rankers as policies of a router: a threshold, a utility, a beginning
+  threshold.py      RouteLLM's rule; features.py strengths as features
 selection.py        which settings are best on battles that were held out
 calibration.py      thresholds for a share or a gain, drift, probabilities
+candidates.py       rankers by name, with settings worth trying
+comparison.py       routers on graded answers, beside what is not kind: figures and a page
+saved.py            a router on disk: ranker, embedder, threshold
 state.py            what was learnt, on disk: mapped, versioned, checked
 """
 
@@ -26,11 +31,22 @@ from pickllm.ranking.calibration import (
     threshold_for_gain,
     threshold_for_share,
 )
+from pickllm.ranking.candidates import KINDS, candidates, try_all
 from pickllm.ranking.causal import CausalClassifier, CausalSettings
 from pickllm.ranking.classifier import Classifier, ClassifierSettings
-from pickllm.ranking.contract import FittedRanker, Prompts, Ranker, pair_scores, prompts_of
+from pickllm.ranking.contract import (
+    FittedRanker,
+    Prompts,
+    Ranker,
+    embedded_prompts,
+    pair_scores,
+    prompts_of,
+)
 from pickllm.ranking.factorisation import Factorisation, published_factorisation
+from pickllm.ranking.features import RankedFeatures
 from pickllm.ranking.regression import Neighbours, Ridge
+from pickllm.ranking.routing import RankedContextual, ranked, ranked_contextual, routellm
+from pickllm.ranking.saved import RouterCard, SavedRouter, load_router, save_router
 from pickllm.ranking.selection import best_of, grid
 from pickllm.ranking.similarity import (
     SimilarityBradleyTerry,
@@ -39,9 +55,11 @@ from pickllm.ranking.similarity import (
 )
 from pickllm.ranking.stack import Stack
 from pickllm.ranking.state import load_fitted, save_fitted
+from pickllm.ranking.threshold import WinRateThreshold, win_rates
 from pickllm.ranking.words import WordRidge
 
 __all__ = [
+    "KINDS",
     "Boosting",
     "CausalClassifier",
     "CausalSettings",
@@ -51,23 +69,37 @@ __all__ = [
     "FittedRanker",
     "Neighbours",
     "Prompts",
+    "RankedContextual",
+    "RankedFeatures",
     "Ranker",
     "Ridge",
+    "RouterCard",
+    "SavedRouter",
     "ShareWatch",
     "SimilarityBradleyTerry",
     "Stack",
+    "WinRateThreshold",
     "WordRidge",
     "best_of",
+    "candidates",
+    "embedded_prompts",
     "fit_isotonic",
     "fit_platt",
     "grid",
     "load_fitted",
+    "load_router",
     "load_similarity",
     "pair_scores",
     "prompts_of",
     "published_factorisation",
+    "ranked",
+    "ranked_contextual",
+    "routellm",
     "routellm_similarity",
     "save_fitted",
+    "save_router",
     "threshold_for_gain",
     "threshold_for_share",
+    "try_all",
+    "win_rates",
 ]

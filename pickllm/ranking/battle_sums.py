@@ -92,6 +92,10 @@ class Part(Protocol):
     """Some of the battles, and how to sum their weights cell by cell."""
 
     @property
+    def rows(self) -> Floats:
+        """Vectors of the prompts, ``[prompts, dim]``."""
+
+    @property
     def cells(self) -> Cells:
         """The cells that occur."""
 

@@ -59,11 +59,17 @@ class FittedBoosting:
     arms: tuple[str, ...]
     forests: tuple[Forest, ...]
     """One for each arm."""
-    read_vectors: bool
+    dim: int
+    """Length of the vectors that it reads; 0 for none."""
+
+    @property
+    def instant(self) -> bool:
+        """It walks its trees all at once."""
+        return True
 
     def strengths(self, prompts: Prompts) -> Floats:
         """What the trees say, ``[prompts, arms]``, kept in [0, 1]."""
-        rows = _rows(prompts, read_vectors=self.read_vectors)
+        rows = _rows(prompts, read_vectors=self.dim > 0)
         found = [forest.predict(rows) for forest in self.forests]
         return np.asarray(np.clip(np.stack(found, axis=1), 0.0, 1.0))
 
@@ -107,7 +113,9 @@ class Boosting:
             for column, mean in zip(points.T, means, strict=True)
         ]
         return FittedBoosting(
-            arms=table.arms, forests=tuple(forests), read_vectors=self.read_vectors
+            arms=table.arms,
+            forests=tuple(forests),
+            dim=prompts.vectors.shape[1] if self.read_vectors else 0,
         )
 
     def _grow(self, rows: Floats, targets: Floats, mean: float) -> Forest:

@@ -120,6 +120,11 @@ class Classifier:
         """The strong arm and the weak one."""
         return self.manifest.arms
 
+    @property
+    def dim(self) -> int:
+        """It reads texts alone."""
+        return 0
+
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         transformers, _ = _packages()

@@ -14,9 +14,10 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import PreferenceTable
+from pickllm.embedding.contract import Embedder
 from pickllm.errors import ConfigError
 
-__all__ = ["FittedRanker", "Prompts", "Ranker", "pair_scores", "prompts_of"]
+__all__ = ["FittedRanker", "Prompts", "Ranker", "embedded_prompts", "pair_scores", "prompts_of"]
 
 F_co = TypeVar("F_co", covariant=True, bound="FittedRanker")
 
@@ -49,11 +50,19 @@ class Prompts:
 
 
 class FittedRanker(Protocol):
-    """What a ranker has learnt."""
+    """What a ranker has learnt.
+
+    One that takes less time for a prompt than handing it to a thread would, as products and sums
+    do, says so in a property ``instant``.
+    """
 
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms that it knows, in the order of `strengths`."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that it reads; 0 where it reads texts alone."""
 
     def strengths(self, prompts: Prompts) -> Floats:
         """Expected quality of each arm for each prompt, in [0, 1], ``[prompts, arms]``."""
@@ -80,6 +89,12 @@ def pair_scores(fitted: FittedRanker, prompts: Prompts, *, strong: str, weak: st
         raise ConfigError(f"this ranker knows {', '.join(fitted.arms)}; not {min(missing)}")
     found = fitted.strengths(prompts)
     return np.asarray(found[:, fitted.arms.index(strong)] - found[:, fitted.arms.index(weak)])
+
+
+def embedded_prompts(texts: tuple[str, ...], embedder: Embedder | None = None) -> Prompts:
+    """Prompts with the vectors that an embedder makes of them, if there is one."""
+    vectors = np.zeros((len(texts), 0), dtype=np.float32)
+    return Prompts(texts=texts, vectors=vectors if embedder is None else embedder.embed(texts))
 
 
 def prompts_of(table: PreferenceTable, vectors: Floats | None = None) -> Prompts:

@@ -39,6 +39,16 @@ class FittedFactorisation:
     offset: Floats
     """``[arms]`` float32."""
 
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that it reads."""
+        return len(self.weights)
+
+    @property
+    def instant(self) -> bool:
+        """It is one product."""
+        return True
+
     def ratings(self, vectors: Floats) -> Floats:
         """Score s of each arm for prompts ``[prompts, dim]``, ``[prompts, arms]``."""
         return np.asarray(vectors @ self.weights + self.offset)

@@ -63,6 +63,12 @@ class FittedNeighbours:
     """``[arms]``."""
     projection: Projection | None
 
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that it reads."""
+        read = self.vectors.T if self.projection is None else self.projection.axes
+        return len(read)
+
     def strengths(self, prompts: Prompts) -> Floats:
         """Weighted means of the nearest prompts, ``[prompts, arms]``."""
         parts = [
@@ -132,6 +138,16 @@ class FittedRidge:
     """``[dim, arms]``."""
     offset: Floats
     """``[arms]``."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that it reads."""
+        return len(self.weights)
+
+    @property
+    def instant(self) -> bool:
+        """It is one product."""
+        return True
 
     def strengths(self, prompts: Prompts) -> Floats:
         """One product, ``[prompts, arms]``, kept in [0, 1]."""

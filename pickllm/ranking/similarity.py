@@ -84,6 +84,12 @@ class FittedSimilarity:
         """How many have a rating: arms or tiers, and the anchor where there is one."""
         return len(self.ratings)
 
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that it reads."""
+        read = self.parts[0].rows.T if self.projection is None else self.projection.axes
+        return len(read)
+
     def ratings_for(self, vectors: Floats) -> Floats:
         """Ratings for each prompt ``[prompts, dim]``, up to a constant, ``[prompts, players]``."""
         return np.array(list(self._ratings_for(np.atleast_2d(vectors)))).reshape(-1, self.players)

@@ -41,6 +41,16 @@ class FittedStack:
     means: Floats
     """``[arms]``."""
 
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that its members read; 0 where all read texts alone."""
+        return max((member.dim for member in self.members), default=0)
+
+    @property
+    def instant(self) -> bool:
+        """Whether all members are."""
+        return all(getattr(member, "instant", False) for member in self.members)
+
     def strengths(self, prompts: Prompts) -> Floats:
         """The weighted sum, ``[prompts, arms]``, kept in [0, 1]."""
         found = np.broadcast_to(self.means, (len(prompts), len(self.arms)))

@@ -53,6 +53,16 @@ class FittedWords:
     offset: Floats
     """``[arms]``."""
 
+    @property
+    def dim(self) -> int:
+        """It reads texts alone."""
+        return 0
+
+    @property
+    def instant(self) -> bool:
+        """It adds up some hundred numbers."""
+        return True
+
     def strengths(self, prompts: Prompts) -> Floats:
         """Sums over each prompt's words, ``[prompts, arms]``, kept in [0, 1]."""
         found = [self._sum(text) for text in prompts.texts]

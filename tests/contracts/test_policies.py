@@ -21,8 +21,10 @@ from pickllm import (
 )
 from pickllm.policies import POLICIES
 from pickllm.protocols import Policy
+from pickllm.ranking import WinRateThreshold, ranked, ranked_contextual
 from pickllm.testing import check_policy
 from pickllm.types import Situation
+from tests.ranking.battles import ByLength
 
 
 def weights_by_name(situation: Situation) -> dict[str, float]:
@@ -51,6 +53,11 @@ VARIANTS: dict[str, Policy[Any]] = {
     "watched behind an arm that is not there": Watched(policy=softmax(), incumbent="gone"),
     "guarded": Guarded(policy=contextual(), baseline="small"),
     "guarded by a mixture": Guarded(policy=ucb1(), baseline={"small": 1.0, "large": 2.0}),
+    "ranked": ranked(ByLength(arms=("small", "large"))),
+    "ranked to begin with": ranked_contextual(ByLength(arms=("small", "large"))),
+    "threshold": WinRateThreshold(
+        arms=("small", "large"), strong="large", weak="small", threshold=0.5, epsilon=0.1
+    ),
     "fixed": Fixed(arm="large"),
     "fixed on an arm that is not there": Fixed(arm="gone"),
     "function that names an arm": FunctionPolicy(function=lambda s: max(s.arms, key=len)),

@@ -1,11 +1,29 @@
 """Battles with a law behind them, for tests of rankers."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from pickllm.arrays import Floats
 from pickllm.data import PreferenceTable
 from pickllm.ranking.contract import Prompts
 
-__all__ = ["made_battles"]
+__all__ = ["ByLength", "made_battles"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ByLength:
+    """A ranker that was told: long prompts are for the last arm, and all others are alike."""
+
+    arms: tuple[str, ...]
+    dim: int = 0
+    instant: bool = True
+
+    def strengths(self, prompts: Prompts) -> Floats:
+        """One half, and for the last arm a hundredth for each character, ``[prompts, arms]``."""
+        found = np.full((len(prompts), len(self.arms)), 0.5)
+        found[:, -1] = [min(len(text) / 100, 1.0) for text in prompts.texts]
+        return found
 
 
 def made_battles(

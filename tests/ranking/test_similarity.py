@@ -210,7 +210,7 @@ def test_a_fit_is_saved_and_mapped(clusters: int | None, tmp_path: Path) -> None
     loaded = load_similarity(save_fitted(tmp_path / "fitted", fitted))
 
     assert rates(fitted, prompts).tolist() == rates(loaded, prompts).tolist()
-    assert not loaded.parts[0].rows.flags.writeable  # type: ignore[attr-defined]  # both kinds have rows
+    assert not loaded.parts[0].rows.flags.writeable
 
 
 def test_a_changed_file_is_found(tmp_path: Path) -> None:

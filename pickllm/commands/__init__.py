@@ -1,0 +1,6 @@
+"""Commands of the command line, put together in `pickllm.cli`.
+
+ranking.py    fit, evaluate and calibrate routers that predict before anything is paid
+tables.py     what they read: preferences, grades and prompts in files
+showing.py    tables in a terminal
+"""

@@ -1,0 +1,242 @@
+"""Routers that predict: fit them on preferences, see what they are worth, set their threshold.
+
+pickllm fit auto table.csv --out router       held-out folds say which ranker is best
+pickllm evaluate test.csv --ranker router     on prompts that it has not seen
+pickllm calibrate router prompts.txt --share 0.3
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pickllm.commands.showing import show
+from pickllm.commands.tables import graded, read_preferences, read_prompts
+from pickllm.data.preferences import PreferenceTable
+from pickllm.errors import ConfigError
+from pickllm.ranking.calibration import threshold_for_gain, threshold_for_share
+from pickllm.ranking.candidates import KINDS, Tried, candidates, try_all
+from pickllm.ranking.classifier import ClassifierSettings
+from pickllm.ranking.comparison import compare_routers, write_comparison
+from pickllm.ranking.contract import Prompts, embedded_prompts
+from pickllm.ranking.fine_tuning import Training
+from pickllm.ranking.saved import (
+    RouterCard,
+    embedder_of,
+    load_router,
+    save_router,
+    write_card,
+)
+from pickllm.ranking.threshold import win_rates
+
+__all__ = ["calibrate", "evaluate", "fit"]
+
+_CLASSIFIER = "classifier"
+_HEAD = ("held out", "APGR", "squared error")
+_Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Makes folds and draws repeatable.")]
+_Embedder = Annotated[
+    str,
+    typer.Option(
+        metavar="WHICH",
+        help="What makes vectors of prompts: hashing, none, the folder of an exported encoder, or "
+        "the name or folder of a sentence transformer.",
+    ),
+]
+
+
+def fit(  # noqa: PLR0917  # each is an option of the command
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help=f"One of {', '.join((*KINDS, _CLASSIFIER))}."),
+    ],
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", help="Graded answers, arena votes, or a judge's verdicts."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the router goes; not there yet.")
+    ] = Path("pickllm-router"),
+    embedder: _Embedder = "hashing",
+    strong: Annotated[
+        str | None, typer.Option(metavar="ARM", help="The better of two; by default told by wins.")
+    ] = None,
+    weak: Annotated[str | None, typer.Option(metavar="ARM", help="The other.")] = None,
+    folds: Annotated[int, typer.Option(min=2, metavar="N", help="Parts held out in turn.")] = 5,
+    base: Annotated[
+        str, typer.Option(metavar="MODEL", help="What a classifier is fine-tuned from.")
+    ] = "",
+    seed: _Seed = 0,
+) -> None:
+    """Fit routers on preferences, show what each does held out, keep the best.
+
+    With two arms (or --strong and --weak) APGR decides, else the squared error.
+    """
+    if out.exists():
+        raise ConfigError(f"{out} is there already; name a new folder, or remove it first")
+    console = Console()
+    battles = read_preferences(table)
+    pair = _pair(battles, strong, weak)
+    if kind == _CLASSIFIER:
+        _fine_tune(console, battles, pair, base=base, out=out, seed=seed)
+        return
+    prompts = embedded_prompts(battles.prompts, embedder_of(embedder))
+    tried = []
+    for each in try_all(
+        candidates(kind, prompts), battles, prompts, pair=pair, folds=folds, seed=seed
+    ):
+        tried.append(each)
+        console.print(f"tried {escape(each.name)}", highlight=False)
+    best = _best(tried, has_pair=pair is not None)
+    show(console, _HEAD, [_row(each) for each in tried])
+    if best.contender is None:
+        raise ConfigError(f"nothing could be fitted: {best.why}")
+    fitted = best.contender.ranker.fit(battles, prompts)
+    card = RouterCard(
+        ranker=best.name,
+        embedder=embedder if fitted.dim else "none",
+        strong=pair[0] if pair else None,
+        weak=pair[1] if pair else None,
+    )
+    save_router(out, card, fitted)
+    console.print(f"Kept {escape(best.name)} in {escape(str(out))}", highlight=False)
+
+
+def evaluate(
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="Graded answers that no router was fitted on.")
+    ],
+    ranker: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="A router that fit wrote; more than once."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the page and the figure go.")
+    ] = Path("pickllm-routers"),
+    embedder: _Embedder = "hashing",
+    seed: _Seed = 0,
+) -> None:
+    """Set routers beside random, hindsight, each model alone, and neighbours.
+
+    Two models: APGR and CPT. More: AIQ, beside what mixtures of single models
+    give. All with 95 % intervals; the curves as PNG, and one HTML page.
+    """
+    console = Console()
+    outcomes = graded(table)
+    routers = {folder.name: load_router(folder) for folder in ranker or []}
+    compared = compare_routers(outcomes, routers, embedder=embedder_of(embedder), seed=seed)
+    show(console, compared.head, compared.rows)
+    page = write_comparison(compared, out, table=f"{table.name}, {len(outcomes)} prompts")
+    console.print(f"The page is in {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A router that fit wrote.")],
+    prompts: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PROMPTS", help="Prompts like those to come: .txt, .jsonl, .csv or .parquet."
+        ),
+    ],
+    share: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, metavar="S", help="Wanted share of strong calls."),
+    ] = None,
+    gain: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="G",
+            help="Wanted part of the gap between the two models; needs graded answers.",
+        ),
+    ] = None,
+) -> None:
+    """Set a router's threshold by your own prompts, and write it beside the router."""
+    if (share is None) == (gain is None):
+        raise typer.BadParameter("give either --share or --gain")
+    router = load_router(folder)
+    strong, weak = router.card.strong, router.card.weak
+    if strong is None or weak is None:
+        raise ConfigError(f"{folder} has no strong and weak arm: fit it with --strong and --weak")
+    outcomes = graded(prompts) if gain is not None else None
+    texts = outcomes.prompts if outcomes else read_prompts(prompts)
+    rates = win_rates(router.ranker, router.prompts(texts), strong=strong, weak=weak)
+    if outcomes is None:
+        threshold = threshold_for_share(rates, share or 0.0)
+    else:
+        low, high = (outcomes.score[:, outcomes.arms.index(arm)] for arm in (weak, strong))
+        threshold = threshold_for_gain(rates, low, high, recovered=gain or 0.0)
+    write_card(folder, replace(router.card, threshold=threshold))
+    Console().print(
+        f"threshold {threshold:.6g}: {float(np.mean(rates >= threshold)):.1%} of {len(texts)} "
+        f"prompts go to {strong}, the others to {weak}",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _pair(table: PreferenceTable, strong: str | None, weak: str | None) -> tuple[str, str] | None:
+    """The strong arm and the weak one, as said or as told by their battles; None for a pool."""
+    if (strong is None) != (weak is None):
+        raise typer.BadParameter("give both of --strong and --weak, or neither")
+    if strong is not None and weak is not None:
+        table.arm(strong)
+        table.arm(weak)
+        return strong, weak
+    if len(table.arms) != 2:
+        return None
+    ahead = table.wins()[0, 1] >= table.wins()[1, 0]
+    return (table.arms[0], table.arms[1]) if ahead else (table.arms[1], table.arms[0])
+
+
+def _best(tried: list[Tried], *, has_pair: bool) -> Tried:
+    def worth(each: Tried) -> float:
+        if each.contender is None:
+            return -np.inf
+        return each.contender.apgr if has_pair else -each.contender.squared_error
+
+    return max(tried, key=worth)
+
+
+def _row(each: Tried) -> tuple[str, str, str]:
+    found = each.contender
+    if found is None:
+        return each.name, "", each.why
+    apgr = "" if np.isnan(found.apgr) else f"{found.apgr:.3f}"
+    return each.name, apgr, f"{found.squared_error:.4f}"
+
+
+def _fine_tune(
+    console: Console,
+    table: PreferenceTable,
+    pair: tuple[str, str] | None,
+    *,
+    base: str,
+    out: Path,
+    seed: int,
+) -> None:
+    if not base or pair is None:
+        raise ConfigError("a classifier needs --base, and two arms: --strong and --weak")
+    out.mkdir(parents=True)
+    settings: Any = ClassifierSettings(
+        base=base,
+        strong=pair[0],
+        weak=pair[1],
+        folder=str(out / "ranker"),
+        training=Training(seed=seed),
+    )
+    none = np.zeros((len(table.prompts), 0), dtype=np.float32)
+    fitted = settings.fit(table, Prompts(texts=table.prompts, vectors=none))
+    card = RouterCard(ranker=settings.name, model=_CLASSIFIER, strong=pair[0], weak=pair[1])
+    save_router(out, card, fitted)
+    epochs = fitted.manifest.held_out_apgr
+    show(
+        console,
+        ("epoch", "held-out APGR"),
+        [(str(number), f"{apgr:.3f}") for number, apgr in enumerate(epochs, start=1)],
+    )
+    console.print(f"Kept {escape(settings.name)} in {escape(str(out))}", highlight=False)
