@@ -10,71 +10,36 @@ the outermost span of a query engine, a chat engine or a workflow; it ends with 
 the result is a stream, with the last token that its reader takes.
 """
 
+import asyncio
 import contextvars
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
-from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
-from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentChatResponse
+from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.chat_engine import (
     StreamChatEndEvent,
     StreamChatErrorEvent,
 )
 from llama_index.core.instrumentation.span import active_span_id
-from llama_index.core.workflow import Workflow
+from llama_index.core.workflow.errors import WorkflowCancelledByUser
 from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
 from llamaindex_pickllm.tracing import QuietSpanHandler, span_chain
+from llamaindex_pickllm.units import FinishedUnit, Kind, answer_of, kind_of, output_of, question_of
 from pickllm.lock import Lock
 from pickllm.settling import Settling, router_of
 
 __all__ = ["FinishedUnit", "Kind", "RewardTracker", "Score"]
 
-Kind: TypeAlias = Literal["query", "chat", "agent"]
-"""What a unit is: the work of a query engine, of a chat engine, or of a workflow."""
-
-_KINDS: tuple[tuple[type, Kind, tuple[str, ...]], ...] = (
-    (BaseQueryEngine, "query", ("query", "aquery")),
-    (BaseChatEngine, "chat", ("chat", "achat", "stream_chat", "astream_chat")),
-    (Workflow, "agent", ("run",)),
-)
-_QUESTIONS = ("str_or_query_bundle", "message", "user_msg")
-"""How methods call what is asked."""
 _MOST_OPEN = 10_000
 """Units under way; streams that nobody reads to the end would pile up."""
-_UUID = 37
 
 _scoring: contextvars.ContextVar[bool] = contextvars.ContextVar("pickllm_scoring", default=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FinishedUnit:
-    """A query, a chat turn or an agent's run that has ended."""
-
-    id: str
-    """Id of its span; feedback by it, now or later, reaches every decision inside."""
-    kind: Kind
-    question: str
-    answer: str
-    """Empty where the unit failed."""
-    output: Any
-    """What the engine or the agent returned; None where it failed."""
-    error: BaseException | None
-    decision_ids: tuple[str, ...]
-    """The decisions made inside it, in their order."""
-    tags: Mapping[str, Any]
-    """The ``instrument_tags`` around it."""
-
-    @property
-    def contexts(self) -> list[str]:
-        """The texts that the answer was made from, as evaluators want them."""
-        nodes = getattr(self.output, "source_nodes", None) or ()
-        return [node.get_content() for node in nodes]
 
 
 Score: TypeAlias = Callable[[FinishedUnit], float | Awaitable[float | None] | None]
@@ -146,14 +111,14 @@ class RewardTracker(Settling[FinishedUnit]):
         self, span_id: str, instance: object, parent_id: str | None, arguments: Any, tags: Any
     ) -> None:
         """A span began: it may be a unit, if it is inside no other."""
-        kind = _kind(span_id, instance)
+        kind = kind_of(span_id, instance)
         if kind is None or _scoring.get():
             return
         with self._lock:
             if any(span in self._open for span in span_chain(parent_id)):
                 return
             self._open[span_id] = _OpenUnit(
-                id=span_id, kind=kind, question=_question(arguments), tags=dict(tags or {})
+                id=span_id, kind=kind, question=question_of(arguments), tags=dict(tags or {})
             )
             while len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)
@@ -175,10 +140,11 @@ class RewardTracker(Settling[FinishedUnit]):
                     over = unit.streamed
                 if over:
                     self._finish(unit, result.response)
+            case None if unit.kind == "agent":
+                self._finish(unit, "", asyncio.CancelledError())  # a run that was cancelled ends so
             case _:
-                output = getattr(result, "result", result)  # a workflow's end carries its result
-                unit.output = output
-                self._finish(unit, str(output))
+                unit.output = output_of(result)
+                self._finish(unit, answer_of(unit.output))
 
     def failed(self, span_id: str, error: BaseException | None) -> None:
         """A span ended with an error: the scorer judges it, unless somebody stopped the unit."""
@@ -242,7 +208,7 @@ class RewardTracker(Settling[FinishedUnit]):
         with self._lock:
             if self._open.pop(unit.id, None) is None:
                 return
-        if error is not None and not isinstance(error, Exception):
+        if isinstance(error, WorkflowCancelledByUser) or not isinstance(error, Exception | None):
             self.counts["interrupted"] += 1
             return
         finished = FinishedUnit(
@@ -318,19 +284,3 @@ class _below:  # noqa: N801  # a context manager without the cost of a generator
 
     def __exit__(self, *stopped: object) -> None:
         active_span_id.reset(self._token)
-
-
-def _kind(span_id: str, instance: object) -> Kind | None:
-    for type_, kind, methods in _KINDS:
-        if isinstance(instance, type_):
-            return kind if span_id[:-_UUID].rpartition(".")[2] in methods else None
-    return None
-
-
-def _question(arguments: Mapping[str, Any]) -> str:
-    start = arguments.get("start_event")
-    asked = getattr(start, "user_msg", None) if start is not None else None
-    for name in _QUESTIONS:
-        asked = arguments.get(name) if asked is None else asked
-    text = getattr(asked, "query_str", None) or getattr(asked, "content", None) or asked
-    return "" if text is None else str(text)

@@ -13,14 +13,18 @@ from llama_index.core.evaluation import (
     FaithfulnessEvaluator,
 )
 from llama_index.core.query_engine import SubQuestionQueryEngine
+from llama_index.core.llms import ChatMessage
 from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.tools import FunctionTool, QueryEngineTool
+from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
+from llama_index.core.workflow.errors import WorkflowCancelledByUser
 from llama_index_instrumentation.dispatcher import instrument_tags
+from pydantic import BaseModel
 
 from llamaindex_pickllm import EvaluatorScore, FinishedUnit, RewardTracker, RoutedLLM, score_of
 from pickllm import ConfigError
-from tests.llamaindex.scripted import ScriptedLLM
+from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM
 from tests.llamaindex.ways import until
 
 IMPLICIT = "Thought: I can answer without using any more tools.\nAnswer: "
@@ -281,6 +285,124 @@ def test_a_tracker_sees_nothing_once_it_is_detached(watched: Watched) -> None:
 
     assert {"no_decision": 1} == other.counts
     assert 1 == len(watched.units)
+
+
+# Structures, workflows of one's own, cancelled runs
+
+
+class Song(BaseModel):
+    """What is asked for."""
+
+    title: str
+
+
+class Singer(ScriptedTextLLM):
+    """A text model that answers with a song."""
+
+    says: str = '{"title": "Blue"}'
+
+
+STRUCTURED: dict[str, Callable[[Watched], Any]] = {
+    "output_cls": lambda w: w.engine(output_cls=Song),
+    "summed up": lambda w: w.engine(output_cls=Song, response_mode="tree_summarize"),
+    "structured llm": lambda w: w.index.as_query_engine(llm=w.llm.as_structured_llm(Song)),
+}
+
+
+@pytest.mark.parametrize("way", STRUCTURED)
+def test_a_structured_answer_is_scored_as_json(way: str) -> None:
+    """With the response of the engine, and the texts that it was made from."""
+    watched = Watched(score=lambda unit: float("Blue" in unit.answer))
+    watched.llm = RoutedLLM(llms={"only": Singer()})
+    with RewardTracker(watched.llm, score=watched._scored) as tracker:
+        STRUCTURED[way](watched).query("A song?")
+    (unit,) = watched.units
+
+    assert ('{"title":"Blue"}', ["The sky is blue."]) == (unit.answer, unit.contexts)
+    assert Song(title="Blue") == unit.output.response
+    assert tracker.counts["counted"] >= 1
+
+
+class Ending(StopEvent):
+    """How a workflow of one's own may end."""
+
+    told: str
+
+
+class Telling(Workflow):
+    """Asks the LLM what its start event holds, and ends in its own way."""
+
+    llm: Any = None
+    ends: Callable[[str], StopEvent] = StopEvent
+
+    @step
+    async def tell(self, event: StartEvent) -> StopEvent:
+        """Ask."""
+        return type(self).ends((await type(self).llm.acomplete(str(event.items()))).text)
+
+
+@pytest.mark.parametrize(
+    ("ends", "answer"),
+    [
+        (lambda text: Ending(told=text), "good"),
+        (lambda text: StopEvent(result=text), "good"),
+        (lambda text: StopEvent(result=Song(title=text)), '{"title":"good"}'),
+        (lambda _: StopEvent(), ""),
+    ],
+)
+async def test_a_workflows_own_ending_is_its_answer(
+    ends: Callable[[str], StopEvent], answer: str, watched: Watched
+) -> None:
+    """In whatever event it comes."""
+    watched.llm.llms["bad"].says = "good"
+    kind = type("OfThisTest", (Telling,), {"llm": watched.llm, "ends": staticmethod(ends)})
+    returned = await kind().run(query="Blue?")
+    (unit,) = watched.units
+
+    assert answer == unit.answer
+    assert returned == unit.output
+
+
+@pytest.mark.parametrize(
+    ("given", "question"),
+    [
+        ({"query": "Blue?", "style": "short"}, "Blue?"),
+        ({"start_event": StartEvent(question="Blue?")}, "Blue?"),
+        ({"topic": "Blue?", "limit": 3}, "Blue?"),
+        ({"topic": "Blue?", "style": "short"}, ""),
+        ({"chat_history": [ChatMessage("Blue?")]}, "Blue?"),
+    ],
+)
+async def test_a_workflows_question_is_what_it_was_started_with(
+    given: dict[str, Any], question: str, watched: Watched
+) -> None:
+    """By its usual names, or the only text."""
+    kind = type("OfThisTest", (Telling,), {"llm": watched.llm})
+    await kind().run(**given)
+
+    assert [question] == [unit.question for unit in watched.units]
+
+
+async def test_a_run_that_is_cancelled_is_not_scored(watched: Watched) -> None:
+    """Though LlamaIndex ends its span as if all were well."""
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> str:
+        """Wait."""
+        asked.set()
+        await goes_on.wait()
+        return "done"
+
+    for arm in watched.llm.llms.values():
+        arm.arguments = {}
+    handler = FunctionAgent(tools=[slow], llm=watched.llm).run("Blue?")
+    await asked.wait()
+    await handler.cancel_run()
+    with pytest.raises(WorkflowCancelledByUser):
+        await handler
+
+    assert {"interrupted": 1} == watched.tracker.counts
+    assert [] == watched.units
 
 
 # Evaluators
