@@ -10,7 +10,11 @@ from typing import Any, Literal, TypeAlias
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.response.schema import PydanticResponse, Response
-from llama_index.core.chat_engine.types import BaseChatEngine
+from llama_index.core.chat_engine.types import (
+    AgentChatResponse,
+    BaseChatEngine,
+    StreamingAgentChatResponse,
+)
 from llama_index.core.llms import ChatMessage
 from llama_index.core.workflow import StopEvent, Workflow
 from pydantic import BaseModel
@@ -48,7 +52,7 @@ class FinishedUnit:
     answer: str
     """As text, a structure as JSON. Empty where the unit failed."""
     output: Any
-    """What the engine or the agent returned; None where it failed."""
+    """What was returned, a query's stream as the whole that it became; None where it failed."""
     error: BaseException | None
     decision_ids: tuple[str, ...]
     """The decisions made inside it, in their order."""
@@ -98,6 +102,8 @@ def answer_of(output: object) -> str:
             return ""
         case Response() | PydanticResponse():
             return answer_of(output.response)
+        case AgentChatResponse() | StreamingAgentChatResponse():
+            return output.response  # as text it would take tokens away from who reads it
         case StopEvent():
             return _ending(output)
         case BaseModel() if type(output).__str__ is BaseModel.__str__:

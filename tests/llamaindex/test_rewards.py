@@ -1,24 +1,30 @@
 """What queries, chats and agents earn, whichever way they end."""
 
 import asyncio
+import contextlib
+import gc
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from llama_index.core import Document, MockEmbedding, VectorStoreIndex
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
+from llama_index.core.base.response.schema import Response
 from llama_index.core.evaluation import (
     CorrectnessEvaluator,
     EvaluationResult,
     FaithfulnessEvaluator,
 )
-from llama_index.core.query_engine import SubQuestionQueryEngine
 from llama_index.core.llms import ChatMessage
+from llama_index.core.query_engine import SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
 from llama_index.core.workflow.errors import WorkflowCancelledByUser
+from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import instrument_tags
 from pydantic import BaseModel
 
@@ -198,8 +204,64 @@ def test_a_stream_that_is_left_is_not_scored(watched: Watched) -> None:
     response.response_gen.close()
     watched.engine(streaming=True).query("Blue?")
 
-    assert {"interrupted": 1} == watched.tracker.counts
+    assert {"interrupted": 2} == watched.tracker.counts
     assert [] == watched.units
+
+
+@pytest.mark.parametrize("words", [0, 1])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_stream_that_nobody_holds_is_closed(words: int, tracked: bool) -> None:
+    """Under a tracker as without: the arm's stream ends, and the decision is told so."""
+    watched = Watched()
+    with watched.tracker if tracked else contextlib.nullcontext():
+        response = watched.engine(streaming=True, response_mode="tree_summarize").query("Blue?")
+        for _ in range(words):
+            next(response.response_gen)
+        del response
+        gc.collect()
+    counts = sum((arm.counts for arm in watched.llm.llms.values()), Counter())
+
+    assert counts["opened"] == counts["closed"] == 1
+    assert 1 == watched.llm.stats()["outcome_abandoned"]
+    assert ({"interrupted": 1} if tracked else {}) == watched.tracker.counts
+    assert not watched.tracker._open
+
+
+def test_a_stream_that_was_read_is_judged_as_a_whole_response(watched: Watched) -> None:
+    """Though its reader may have dropped what the engine returned."""
+    text = "".join(watched.engine(streaming=True).query("Blue?").response_gen)
+
+    assert (Response, text) == (type(watched.units[0].output), str(watched.units[0].output))
+
+
+async def test_what_began_under_a_tracker_is_scored_when_it_ends() -> None:
+    """A chat whose stream is read after the block; what begins there is not."""
+    watched = Watched()
+    with watched.tracker:
+        chat = await watched.chats("simple").astream_chat("Blue?")
+    assert [] == watched.units
+    _ = [token async for token in chat.async_response_gen()]
+    watched.engine().query("Blue?")
+
+    assert ["chat"] == [unit.kind for unit in watched.units]
+    assert not any(
+        getattr(each, "_tracker", None) is watched.tracker
+        for each in (*get_dispatcher().span_handlers, *get_dispatcher().event_handlers)
+    )
+
+
+@pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize", "simple_summarize"])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_tag_reaches_a_stream_that_is_read_after_its_block(mode: str, tracked: bool) -> None:
+    """LLMs that are asked only then are part of what was asked below the tag."""
+    watched = Watched()
+    with watched.tracker if tracked else contextlib.nullcontext():
+        with instrument_tags({"request_id": "r-18"}):
+            response = watched.engine(streaming=True, response_mode=mode).query("Blue?")
+        list(response.response_gen)
+
+    assert "counted" == watched.llm.feedback("r-18", 1.0)
+    assert [{"request_id": "r-18"}] * tracked == [unit.tags for unit in watched.units]
 
 
 def test_an_error_is_for_the_scorer_to_judge() -> None:
