@@ -44,7 +44,7 @@ from pickllm.policies import PolicyLike
 from pickllm.protocols import Featurizer, Reward
 from pickllm.router import Router
 from pickllm.scoring import ScorerLike
-from pickllm.settings import DEFAULT_BREAKER, Fallback, WeightsLike
+from pickllm.settings import DEFAULT_BREAKER, DEFAULT_POLICY, Fallback, WeightsLike
 from pickllm.stores import StoreLike
 from pickllm.types import Arm, Routed
 
@@ -86,7 +86,7 @@ class RoutedLLM(RoutedEntryPoints):
         self,
         *,
         llms: Mapping[str, LLM],
-        policy: PolicyLike = "epsilon_greedy",
+        policy: PolicyLike = DEFAULT_POLICY,
         arms: Mapping[str, Arm] | None = None,
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
@@ -157,7 +157,7 @@ class RoutedLLM(RoutedEntryPoints):
                 seed=seed,
                 max_decisions=max_decisions,
             )
-        elif policy != "epsilon_greedy" or any(
+        elif policy != DEFAULT_POLICY or any(
             setting is not None
             for setting in (
                 *(arms, weights, reward, scorer, featurizer),

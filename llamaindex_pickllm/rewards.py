@@ -10,71 +10,51 @@ the outermost span of a query engine, a chat engine or a workflow; it ends with 
 the result is a stream, with the last token that its reader takes.
 """
 
+import asyncio
 import contextvars
+import weakref
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from functools import partial
+from typing import Any, Self, TypeAlias
 
-from llama_index.core.base.base_query_engine import BaseQueryEngine
-from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
-from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentChatResponse
+from llama_index.core.base.response.schema import (
+    AsyncStreamingResponse,
+    Response,
+    StreamingResponse,
+)
+from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.chat_engine import (
     StreamChatEndEvent,
     StreamChatErrorEvent,
 )
 from llama_index.core.instrumentation.span import active_span_id
-from llama_index.core.workflow import Workflow
+from llama_index.core.workflow.errors import WorkflowCancelledByUser
 from llama_index_instrumentation import get_dispatcher
-from pydantic import PrivateAttr
+from llama_index_instrumentation.dispatcher import active_instrument_tags
+from pydantic import BaseModel, PrivateAttr
 
-from llamaindex_pickllm.tracing import QuietSpanHandler, span_chain
+from llamaindex_pickllm.tracing import QuietSpanHandler, install, span_chain
+from llamaindex_pickllm.units import FinishedUnit, Kind, answer_of, kind_of, output_of, question_of
 from pickllm.lock import Lock
 from pickllm.settling import Settling, router_of
 
 __all__ = ["FinishedUnit", "Kind", "RewardTracker", "Score"]
 
-Kind: TypeAlias = Literal["query", "chat", "agent"]
-"""What a unit is: the work of a query engine, of a chat engine, or of a workflow."""
-
-_KINDS: tuple[tuple[type, Kind, tuple[str, ...]], ...] = (
-    (BaseQueryEngine, "query", ("query", "aquery")),
-    (BaseChatEngine, "chat", ("chat", "achat", "stream_chat", "astream_chat")),
-    (Workflow, "agent", ("run",)),
-)
-_QUESTIONS = ("str_or_query_bundle", "message", "user_msg")
-"""How methods call what is asked."""
 _MOST_OPEN = 10_000
 """Units under way; streams that nobody reads to the end would pile up."""
-_UUID = 37
 
 _scoring: contextvars.ContextVar[bool] = contextvars.ContextVar("pickllm_scoring", default=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FinishedUnit:
-    """A query, a chat turn or an agent's run that has ended."""
-
-    id: str
-    """Id of its span; feedback by it, now or later, reaches every decision inside."""
-    kind: Kind
-    question: str
-    answer: str
-    """Empty where the unit failed."""
-    output: Any
-    """What the engine or the agent returned; None where it failed."""
-    error: BaseException | None
-    decision_ids: tuple[str, ...]
-    """The decisions made inside it, in their order."""
-    tags: Mapping[str, Any]
-    """The ``instrument_tags`` around it."""
-
-    @property
-    def contexts(self) -> list[str]:
-        """The texts that the answer was made from, as evaluators want them."""
-        nodes = getattr(self.output, "source_nodes", None) or ()
-        return [node.get_content() for node in nodes]
 
 
 Score: TypeAlias = Callable[[FinishedUnit], float | Awaitable[float | None] | None]
@@ -83,13 +63,14 @@ Score: TypeAlias = Callable[[FinishedUnit], float | Awaitable[float | None] | No
 
 @dataclass(slots=True)
 class _OpenUnit:
+    """A unit under way. It holds nothing of its stream, so that one that is left can be closed."""
+
     id: str
     kind: Kind
     question: str
     tags: Mapping[str, Any]
-    output: Any = None
-    returned: bool = False
-    """Whether its span has ended, and only its stream is left."""
+    chat: Callable[[], StreamingAgentChatResponse | None] | None = None
+    """A chat's stream, weakly, once its span has ended."""
     streamed: bool = False
     """Whether a chat's stream has ended, which may be before its span does."""
 
@@ -101,7 +82,8 @@ class RewardTracker(Settling[FinishedUnit]):
     of this router are let go. It never raises: what goes wrong is logged. ``counts`` says how
     often: the router's verdicts ("counted", "repeated", …), "unscored" (the score was None),
     "scorer_failures", "refused" (no number in [0, 1], or a decision held no more), "interrupted"
-    (cancelled, or a stream that was left) and "no_decision" (nothing was routed inside).
+    (cancelled, or a stream that was left), "let_go" (more were under way than are kept) and
+    "no_decision" (nothing was routed inside).
 
     Args:
         llm: The routed LLM, or its router.
@@ -116,21 +98,23 @@ class RewardTracker(Settling[FinishedUnit]):
         super().__init__(router_of(llm), score=score, source=source)
         self._open: OrderedDict[str, _OpenUnit] = OrderedDict()
         self._lock = Lock()
+        self._watches = False
         self._spans, self._events = _Spans(self), _Events(self)
 
     def attach(self) -> Self:
         """Watch from now on; a second time changes nothing."""
+        install()
         root = get_dispatcher()
+        self._watches = True
         if not any(handler is self._spans for handler in root.span_handlers):
             root.add_span_handler(self._spans)
             root.add_event_handler(self._events)
         return self
 
     def detach(self) -> None:
-        """Watch no longer."""
-        root = get_dispatcher()
-        root.span_handlers[:] = [h for h in root.span_handlers if h is not self._spans]
-        root.event_handlers[:] = [h for h in root.event_handlers if h is not self._events]
+        """Take no new units; those under way are scored when they end."""
+        self._watches = False
+        self._leave()
 
     def __enter__(self) -> Self:
         """Watch what happens inside."""
@@ -143,48 +127,59 @@ class RewardTracker(Settling[FinishedUnit]):
     # What the handlers tell
 
     def began(
-        self, span_id: str, instance: object, parent_id: str | None, arguments: Any, tags: Any
+        self,
+        span_id: str,
+        instance: object,
+        parent_id: str | None,
+        arguments: Any,
+        tags: Mapping[str, Any],
     ) -> None:
         """A span began: it may be a unit, if it is inside no other."""
-        kind = _kind(span_id, instance)
-        if kind is None or _scoring.get():
+        kind = kind_of(span_id, instance)
+        if kind is None or not self._watches or _scoring.get():
             return
         with self._lock:
             if any(span in self._open for span in span_chain(parent_id)):
                 return
             self._open[span_id] = _OpenUnit(
-                id=span_id, kind=kind, question=_question(arguments), tags=dict(tags or {})
+                id=span_id, kind=kind, question=question_of(arguments), tags=dict(tags)
             )
             while len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)
+                self.counts["let_go"] += 1
 
     def returned(self, span_id: str, result: Any) -> None:
         """A span ended: with an answer, or with a stream that is still to be read."""
         unit = self._open.get(span_id)
         if unit is None:
             return
-        unit.output = result
         match result:
             case StreamingResponse():
-                result.response_gen = self._read(unit, result.response_gen)
+                whole = partial(_whole, result.source_nodes, result.metadata)
+                result.response_gen = self._read(unit, result.response_gen, whole)
+                self._told_if_left(result.response_gen, unit)
             case AsyncStreamingResponse():
-                result.response_gen = self._aread(unit, result.response_gen)
+                whole = partial(_whole, result.source_nodes, result.metadata)
+                result.response_gen = self._aread(unit, result.response_gen, whole)
+                self._told_if_left(result.response_gen, unit)
             case StreamingAgentChatResponse():
                 with self._lock:
-                    unit.returned = True
+                    unit.chat = weakref.ref(result)
                     over = unit.streamed
                 if over:
-                    self._finish(unit, result.response)
+                    self._finish(unit, result)
+                else:
+                    self._told_if_left(result, unit)
+            case None if unit.kind == "agent":
+                self._finish(unit, error=asyncio.CancelledError())  # so ends a run that is stopped
             case _:
-                output = getattr(result, "result", result)  # a workflow's end carries its result
-                unit.output = output
-                self._finish(unit, str(output))
+                self._finish(unit, output_of(result))
 
     def failed(self, span_id: str, error: BaseException | None) -> None:
         """A span ended with an error: the scorer judges it, unless somebody stopped the unit."""
         unit = self._open.get(span_id)
         if unit is not None:
-            self._finish(unit, "", error or RuntimeError("dropped"))
+            self._finish(unit, error=error or RuntimeError("dropped"))
 
     def chat_streamed(self, span_id: str | None, error: BaseException | None) -> None:
         """A chat engine's stream ended, before its span or after it."""
@@ -193,69 +188,77 @@ class RewardTracker(Settling[FinishedUnit]):
             if unit is None or unit.kind != "chat":
                 return
             unit.streamed = True
-            over = unit.returned
-        if error is not None:
-            self._finish(unit, "", error)
-        elif over:
-            self._finish(unit, unit.output.response)
+            output = unit.chat() if unit.chat else None
+        if error is not None or output is not None:
+            self._finish(unit, output, error=error)
 
     # Inside
 
-    def _read(self, unit: _OpenUnit, tokens: Any) -> Generator[str, None, None]:
-        """The tokens, read below the unit's span: LLMs that are asked only now belong to it."""
+    def _read(
+        self, unit: _OpenUnit, tokens: Iterable[Any], whole: Callable[[str], Response]
+    ) -> Generator[Any, None, None]:
         text = ""
         try:
-            while True:
-                with _below(unit.id):
-                    token = next(tokens, None)
-                if token is None:
-                    break
-                text += str(token)
+            for token in tokens:
+                text = _longer(text, token)
                 yield token
         except BaseException as error:
-            self._finish(unit, text, error)
+            self._finish(unit, error=error)
             raise
         finally:
             getattr(tokens, "close", lambda: None)()
-        self._finish(unit, text)
+        self._finish(unit, whole(text))
 
-    async def _aread(self, unit: _OpenUnit, tokens: Any) -> AsyncGenerator[str, None]:
+    async def _aread(
+        self, unit: _OpenUnit, tokens: AsyncIterator[Any], whole: Callable[[str], Response]
+    ) -> AsyncGenerator[Any, None]:
         text = ""
         try:
-            while True:
-                with _below(unit.id):
-                    token = await anext(tokens, None)
-                if token is None:
-                    break
-                text += str(token)
+            async for token in tokens:
+                text = _longer(text, token)
                 yield token
         except BaseException as error:
-            self._finish(unit, text, error)
+            self._finish(unit, error=error)
             raise
         finally:
             if hasattr(tokens, "aclose"):
                 await tokens.aclose()
-        self._finish(unit, text)
+        self._finish(unit, whole(text))
 
-    def _finish(self, unit: _OpenUnit, answer: str, error: BaseException | None = None) -> None:
+    def _told_if_left(self, stream: object, unit: _OpenUnit) -> None:
+        """A stream that nobody holds any more is over, even if nobody ever began to read it."""
+        weakref.finalize(stream, self._finish, unit, error=GeneratorExit()).atexit = False
+
+    def _finish(
+        self, unit: _OpenUnit, output: object = None, *, error: BaseException | None = None
+    ) -> None:
         """Score a unit, once."""
         with self._lock:
             if self._open.pop(unit.id, None) is None:
                 return
-        if error is not None and not isinstance(error, Exception):
+        self._leave()
+        if isinstance(error, WorkflowCancelledByUser) or not isinstance(error, Exception | None):
             self.counts["interrupted"] += 1
             return
         finished = FinishedUnit(
             id=unit.id,
             kind=unit.kind,
             question=unit.question,
-            answer="" if error else answer,
-            output=None if error else unit.output,
+            answer="" if error else answer_of(output),
+            output=None if error else output,
             error=error,
             decision_ids=self.router.decisions(unit.id),
             tags=unit.tags,
         )
         contextvars.copy_context().run(self._settle_apart, finished)
+
+    def _leave(self) -> None:
+        """Hear no more, once nothing is wanted and nothing under way."""
+        if self._watches or self._open:
+            return
+        root = get_dispatcher()  # new lists: the dispatcher may be going through the old ones
+        root.span_handlers = [h for h in root.span_handlers if h is not self._spans]
+        root.event_handlers = [h for h in root.event_handlers if h is not self._events]
 
     def _settle_apart(self, finished: FinishedUnit) -> None:
         """In a context of its own: what the score function asks is part of no unit."""
@@ -277,9 +280,9 @@ class _Spans(QuietSpanHandler):
         bound_args: Any,
         instance: Any = None,
         parent_id: str | None = None,
-        tags: Any = None,
         **kwargs: Any,
     ) -> None:
+        tags = active_instrument_tags.get()  # workflows hand none over
         self._tracker.began(id_, instance, parent_id, bound_args.arguments, tags)
 
     def span_exit(self, id_: str, *args: Any, result: Any = None, **kwargs: Any) -> None:
@@ -305,32 +308,11 @@ class _Events(BaseEventHandler):
             self._tracker.chat_streamed(event.span_id, event.exception)
 
 
-class _below:  # noqa: N801  # a context manager without the cost of a generator, for each token
-    """With the unit's span as the active one."""
-
-    __slots__ = ("_span_id", "_token")
-
-    def __init__(self, span_id: str) -> None:
-        self._span_id = span_id
-
-    def __enter__(self) -> None:
-        self._token = active_span_id.set(self._span_id)
-
-    def __exit__(self, *stopped: object) -> None:
-        active_span_id.reset(self._token)
+def _whole(source_nodes: list[Any], metadata: dict[str, Any] | None, text: str) -> Response:
+    """A stream that was read, as the engine would have returned it whole."""
+    return Response(text, source_nodes=source_nodes, metadata=metadata)
 
 
-def _kind(span_id: str, instance: object) -> Kind | None:
-    for type_, kind, methods in _KINDS:
-        if isinstance(instance, type_):
-            return kind if span_id[:-_UUID].rpartition(".")[2] in methods else None
-    return None
-
-
-def _question(arguments: Mapping[str, Any]) -> str:
-    start = arguments.get("start_event")
-    asked = getattr(start, "user_msg", None) if start is not None else None
-    for name in _QUESTIONS:
-        asked = arguments.get(name) if asked is None else asked
-    text = getattr(asked, "query_str", None) or getattr(asked, "content", None) or asked
-    return "" if text is None else str(text)
+def _longer(text: str, token: object) -> str:
+    """Tokens add up; of a structure that grows each is all there is so far."""
+    return answer_of(token) if isinstance(token, BaseModel) else text + str(token)

@@ -2,15 +2,17 @@
 
 Much of the framework drops a response and keeps its text: queries, predictions, agents. So each
 decision is found under the ids of the spans around it, too, and under the ids that users put into
-``instrument_tags``. For that, one light span handler notes each span's parent.
+``instrument_tags``. For that, one light span handler notes each span's parent, and the ids among
+the tags around it: a stream may be read where they are no more.
 """
 
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
+from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.instrumentation.event_handlers import NullEventHandler
 from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
@@ -19,6 +21,8 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llamaindex_pickllm.hearing import HearingHandler
+from llamaindex_pickllm.streams import abelow, below
+from llamaindex_pickllm.units import kind_of
 from pickllm.types import Call
 
 __all__ = [
@@ -30,11 +34,15 @@ __all__ = [
     "traces_around",
 ]
 
+V = TypeVar("V")
+
 _REMEMBERED = 20_000
 """Spans whose parent is known; ended ones are kept, for streams are read after their spans."""
 _DEEPEST = 64
 
 _span_to_parent: OrderedDict[str, str | None] = OrderedDict()
+_span_to_ids: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+"""The ids in the tags around a span, where there were any."""
 _dispatcher = get_dispatcher(__name__)
 
 
@@ -82,13 +90,26 @@ class QuietSpanHandler(BaseSpanHandler[BaseSpan]):
 
 
 class _SpanParents(QuietSpanHandler):
-    """Notes the parent of each span."""
+    """Notes the parent of each span and the ids around it, and keeps a query's stream below it."""
 
     def span_enter(self, id_: str, *args: Any, parent_id: str | None = None, **kwargs: Any) -> None:
         """Note it, and let the oldest go."""
-        _span_to_parent[id_] = parent_id
-        if len(_span_to_parent) > _REMEMBERED:
-            _span_to_parent.popitem(last=False)
+        _note(_span_to_parent, id_, parent_id)
+        ids = _tagged_ids()
+        if ids:
+            _note(_span_to_ids, id_, ids)
+
+    def span_exit(
+        self, id_: str, *args: Any, instance: Any = None, result: Any = None, **kwargs: Any
+    ) -> None:
+        """What reads a query's stream later belongs to it."""
+        if kind_of(id_, instance) != "query":
+            return
+        match result:
+            case StreamingResponse():
+                result.response_gen = below(id_, result.response_gen)
+            case AsyncStreamingResponse():
+                result.response_gen = abelow(id_, result.response_gen)
 
 
 def install() -> None:
@@ -109,9 +130,9 @@ def span_chain(span_id: str | None) -> Iterator[str]:
 
 def traces_around() -> tuple[str, ...]:
     """Ids under which a decision made here is found: spans, tags that are ids, OpenTelemetry."""
-    tags = active_instrument_tags.get()
-    ids = [value for key, value in tags.items() if _is_id(key) and isinstance(value, str)]
-    return tuple(dict.fromkeys((*span_chain(active_span_id.get()), *ids, *_telemetry())))
+    spans = tuple(span_chain(active_span_id.get()))
+    ids = (known for span in spans for known in _span_to_ids.get(span, ()))
+    return tuple(dict.fromkeys((*spans, *_tagged_ids(), *ids, *_telemetry())))
 
 
 def tell(call: Call) -> None:
@@ -133,6 +154,18 @@ def tell(call: Call) -> None:
             features=digest,
         )
     )
+
+
+def _note(noted: OrderedDict[str, V], span_id: str, value: V) -> None:
+    noted[span_id] = value
+    if len(noted) > _REMEMBERED:
+        noted.popitem(last=False)
+
+
+def _tagged_ids() -> tuple[str, ...]:
+    """The ids among the tags that are set here."""
+    tags = active_instrument_tags.get()
+    return tuple(value for key, value in tags.items() if _is_id(key) and isinstance(value, str))
 
 
 def _is_id(key: str) -> bool:

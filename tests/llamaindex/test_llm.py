@@ -11,7 +11,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from llamaindex_pickllm import RoutedLLM
 from llamaindex_pickllm.stamp import stamp_on
-from pickllm import Arm, ConfigError, NoEligibleArm
+from pickllm import Arm, ConfigError, NoEligibleArm, Router
 from tests.llamaindex.recording import recorded
 from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM, user
 from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer
@@ -103,6 +103,11 @@ def test_every_frame_carries_the_decision(way: str) -> None:
     stamps = [stamp_on(frame)["decision_id"] for frame in getattr(llm, way)(given)]
     assert len(stamps) > 1
     assert {stamps[0]} == set(stamps)
+
+
+def test_the_default_policy_is_the_cores() -> None:
+    """As everywhere else."""
+    assert Router(arms=[Arm(name="small")]).policy.name == routed().router.policy.name
 
 
 def test_model_pins_and_narrows() -> None:

@@ -1,26 +1,36 @@
 """What queries, chats and agents earn, whichever way they end."""
 
 import asyncio
+import contextlib
+import gc
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from llama_index.core import Document, MockEmbedding, VectorStoreIndex
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
+from llama_index.core.base.response.schema import Response
 from llama_index.core.evaluation import (
     CorrectnessEvaluator,
     EvaluationResult,
     FaithfulnessEvaluator,
 )
+from llama_index.core.llms import ChatMessage
 from llama_index.core.query_engine import SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.tools import FunctionTool, QueryEngineTool
+from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
+from llama_index.core.workflow.errors import WorkflowCancelledByUser
+from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import instrument_tags
+from pydantic import BaseModel
 
 from llamaindex_pickllm import EvaluatorScore, FinishedUnit, RewardTracker, RoutedLLM, score_of
 from pickllm import ConfigError
-from tests.llamaindex.scripted import ScriptedLLM
+from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM
 from tests.llamaindex.ways import until
 
 IMPLICIT = "Thought: I can answer without using any more tools.\nAnswer: "
@@ -194,8 +204,64 @@ def test_a_stream_that_is_left_is_not_scored(watched: Watched) -> None:
     response.response_gen.close()
     watched.engine(streaming=True).query("Blue?")
 
-    assert {"interrupted": 1} == watched.tracker.counts
+    assert {"interrupted": 2} == watched.tracker.counts
     assert [] == watched.units
+
+
+@pytest.mark.parametrize("words", [0, 1])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_stream_that_nobody_holds_is_closed(words: int, tracked: bool) -> None:
+    """Under a tracker as without: the arm's stream ends, and the decision is told so."""
+    watched = Watched()
+    with watched.tracker if tracked else contextlib.nullcontext():
+        response = watched.engine(streaming=True, response_mode="tree_summarize").query("Blue?")
+        for _ in range(words):
+            next(response.response_gen)
+        del response
+        gc.collect()
+    counts = sum((arm.counts for arm in watched.llm.llms.values()), Counter())
+
+    assert counts["opened"] == counts["closed"] == 1
+    assert 1 == watched.llm.stats()["outcome_abandoned"]
+    assert ({"interrupted": 1} if tracked else {}) == watched.tracker.counts
+    assert not watched.tracker._open
+
+
+def test_a_stream_that_was_read_is_judged_as_a_whole_response(watched: Watched) -> None:
+    """Though its reader may have dropped what the engine returned."""
+    text = "".join(watched.engine(streaming=True).query("Blue?").response_gen)
+
+    assert (Response, text) == (type(watched.units[0].output), str(watched.units[0].output))
+
+
+async def test_what_began_under_a_tracker_is_scored_when_it_ends() -> None:
+    """A chat whose stream is read after the block; what begins there is not."""
+    watched = Watched()
+    with watched.tracker:
+        chat = await watched.chats("simple").astream_chat("Blue?")
+    assert [] == watched.units
+    _ = [token async for token in chat.async_response_gen()]
+    watched.engine().query("Blue?")
+
+    assert ["chat"] == [unit.kind for unit in watched.units]
+    assert not any(
+        getattr(each, "_tracker", None) is watched.tracker
+        for each in (*get_dispatcher().span_handlers, *get_dispatcher().event_handlers)
+    )
+
+
+@pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize", "simple_summarize"])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_tag_reaches_a_stream_that_is_read_after_its_block(mode: str, tracked: bool) -> None:
+    """LLMs that are asked only then are part of what was asked below the tag."""
+    watched = Watched()
+    with watched.tracker if tracked else contextlib.nullcontext():
+        with instrument_tags({"request_id": "r-18"}):
+            response = watched.engine(streaming=True, response_mode=mode).query("Blue?")
+        list(response.response_gen)
+
+    assert "counted" == watched.llm.feedback("r-18", 1.0)
+    assert [{"request_id": "r-18"}] * tracked == [unit.tags for unit in watched.units]
 
 
 def test_an_error_is_for_the_scorer_to_judge() -> None:
@@ -281,6 +347,124 @@ def test_a_tracker_sees_nothing_once_it_is_detached(watched: Watched) -> None:
 
     assert {"no_decision": 1} == other.counts
     assert 1 == len(watched.units)
+
+
+# Structures, workflows of one's own, cancelled runs
+
+
+class Song(BaseModel):
+    """What is asked for."""
+
+    title: str
+
+
+class Singer(ScriptedTextLLM):
+    """A text model that answers with a song."""
+
+    says: str = '{"title": "Blue"}'
+
+
+STRUCTURED: dict[str, Callable[[Watched], Any]] = {
+    "output_cls": lambda w: w.engine(output_cls=Song),
+    "summed up": lambda w: w.engine(output_cls=Song, response_mode="tree_summarize"),
+    "structured llm": lambda w: w.index.as_query_engine(llm=w.llm.as_structured_llm(Song)),
+}
+
+
+@pytest.mark.parametrize("way", STRUCTURED)
+def test_a_structured_answer_is_scored_as_json(way: str) -> None:
+    """With the response of the engine, and the texts that it was made from."""
+    watched = Watched(score=lambda unit: float("Blue" in unit.answer))
+    watched.llm = RoutedLLM(llms={"only": Singer()})
+    with RewardTracker(watched.llm, score=watched._scored) as tracker:
+        STRUCTURED[way](watched).query("A song?")
+    (unit,) = watched.units
+
+    assert ('{"title":"Blue"}', ["The sky is blue."]) == (unit.answer, unit.contexts)
+    assert Song(title="Blue") == unit.output.response
+    assert tracker.counts["counted"] >= 1
+
+
+class Ending(StopEvent):
+    """How a workflow of one's own may end."""
+
+    told: str
+
+
+class Telling(Workflow):
+    """Asks the LLM what its start event holds, and ends in its own way."""
+
+    llm: Any = None
+    ends: Callable[[str], StopEvent] = StopEvent
+
+    @step
+    async def tell(self, event: StartEvent) -> StopEvent:
+        """Ask."""
+        return type(self).ends((await type(self).llm.acomplete(str(event.items()))).text)
+
+
+@pytest.mark.parametrize(
+    ("ends", "answer"),
+    [
+        (lambda text: Ending(told=text), "good"),
+        (lambda text: StopEvent(result=text), "good"),
+        (lambda text: StopEvent(result=Song(title=text)), '{"title":"good"}'),
+        (lambda _: StopEvent(), ""),
+    ],
+)
+async def test_a_workflows_own_ending_is_its_answer(
+    ends: Callable[[str], StopEvent], answer: str, watched: Watched
+) -> None:
+    """In whatever event it comes."""
+    watched.llm.llms["bad"].says = "good"
+    kind = type("OfThisTest", (Telling,), {"llm": watched.llm, "ends": staticmethod(ends)})
+    returned = await kind().run(query="Blue?")
+    (unit,) = watched.units
+
+    assert answer == unit.answer
+    assert returned == unit.output
+
+
+@pytest.mark.parametrize(
+    ("given", "question"),
+    [
+        ({"query": "Blue?", "style": "short"}, "Blue?"),
+        ({"start_event": StartEvent(question="Blue?")}, "Blue?"),
+        ({"topic": "Blue?", "limit": 3}, "Blue?"),
+        ({"topic": "Blue?", "style": "short"}, ""),
+        ({"chat_history": [ChatMessage("Blue?")]}, "Blue?"),
+    ],
+)
+async def test_a_workflows_question_is_what_it_was_started_with(
+    given: dict[str, Any], question: str, watched: Watched
+) -> None:
+    """By its usual names, or the only text."""
+    kind = type("OfThisTest", (Telling,), {"llm": watched.llm})
+    await kind().run(**given)
+
+    assert [question] == [unit.question for unit in watched.units]
+
+
+async def test_a_run_that_is_cancelled_is_not_scored(watched: Watched) -> None:
+    """Though LlamaIndex ends its span as if all were well."""
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> str:
+        """Wait."""
+        asked.set()
+        await goes_on.wait()
+        return "done"
+
+    for arm in watched.llm.llms.values():
+        arm.arguments = {}
+    handler = FunctionAgent(tools=[slow], llm=watched.llm).run("Blue?")
+    await asked.wait()
+    await handler.cancel_run()
+    with pytest.raises(WorkflowCancelledByUser):
+        await handler
+
+    assert {"interrupted": 1} == watched.tracker.counts
+    assert [] == watched.units
 
 
 # Evaluators
