@@ -24,7 +24,7 @@ from pickllm.types import Request, Routed
 
 __all__ = ["Turn"]
 
-_FOR_THE_ROUTER = {"model", "weights", SHAPE}
+_FOR_THE_ROUTER = {"model", "tenant", "weights", SHAPE}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +70,7 @@ class Turn:
             barred=shape.arm_to_reason if shape else {},
             hold=hold_of(messages, router.pool.names, sticky=sticky),
             trace_ids=_runs_around(config, run_id, str(decision_id)),
+            tenant=_tenant(kwargs, config),
             weights=weights_of(kwargs["weights"]) if kwargs.get("weights") else None,
         )
         return cls(
@@ -103,6 +104,11 @@ def _runs_around(config: RunnableConfig, run_id: UUID, decision_id: str) -> tupl
     """The router's run and the one it hangs below: feedback may come by either id."""
     parent = getattr(config.get("callbacks"), "parent_run_id", None)
     return tuple(str(i) for i in (run_id, parent) if i is not None and str(i) != decision_id)
+
+
+def _tenant(kwargs: Mapping[str, Any], config: RunnableConfig) -> str:
+    """Whose budget it is: said with the call, or in the metadata of the chain around it."""
+    return str(kwargs.get("tenant") or (config.get("metadata") or {}).get("tenant") or "")
 
 
 def _only(given: Any, router: Router) -> tuple[str, ...] | None:

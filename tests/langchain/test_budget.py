@@ -75,3 +75,17 @@ def test_a_router_brings_its_own_budget() -> None:
     model = capped()
     with pytest.raises(ConfigError, match="a router brings its own budget"):
         RoutedChatModel(models=model.models, router=model.router, budget=Budget(usd=1.0))
+
+
+def test_tenants_have_a_budget_each() -> None:
+    """Said with the call, or in the metadata of the chain; and it does not reach the arm."""
+    model = capped(0.01)
+    model.invoke("Hello", tenant="ada")
+    with pytest.raises(BudgetExceeded, match="ada"):
+        model.invoke("Hello", {"metadata": {"tenant": "ada"}})
+    model.invoke("Hello", {"metadata": {"tenant": "bob"}})
+    model.invoke("Hello")
+
+    assert ["ada", "bob", ""] == [record.decision.tenant for record in model.router.ledger]
+    arm: Any = model.models["only"]
+    assert all("tenant" not in asked.kwargs for asked in arm.seen)
