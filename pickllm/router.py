@@ -583,7 +583,8 @@ class Router:
         if (
             counts["decisions"] == _SILENCE
             and not counts["feedback_counted"]
-            and self.state is not None  # a policy that could learn
+            and self.state is not None  # a policy that could learn,
+            and getattr(self.policy, "learns", True)  # and does
         ):
             logger.warning(
                 "%d decisions and no feedback: nothing is learnt. Give the router a scorer, call "

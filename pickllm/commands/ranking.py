@@ -176,6 +176,7 @@ def calibrate(
         f"prompts go to {strong}, the others to {weak}",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
 
 

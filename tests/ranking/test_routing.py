@@ -139,6 +139,15 @@ def test_what_is_ranked_for_good_learns_no_quality() -> None:
     assert None is not found.forecasts[1].latency_s
 
 
+def test_what_needs_no_feedback_does_not_ask_for_it(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred decisions without any are no reason to warn, where nothing would be learnt."""
+    router = Router(arms=POOL, policy=ranked(RANKER), seed=1)
+    for _ in range(100):
+        router.decide(Request(text=LONG))
+
+    assert "no feedback" not in caplog.text
+
+
 def test_an_arm_that_the_ranker_does_not_know_is_like_the_others() -> None:
     """It is expected to be as good as the mean of those that are known, prompt by prompt."""
     router = Router(
