@@ -65,7 +65,8 @@ class RoutedLLM(RoutedEntryPoints):
             llm.feedback(response, 1.0)
             print(llm.explain(response))
 
-    In a call, ``model="mini"`` pins an arm, and ``model=["mini", "max"]`` narrows the pool.
+    In a call, ``model="mini"`` pins an arm, ``model=["mini", "max"]`` narrows the pool, and
+    ``weights={"quality": 0.5, "cost": 0.5}`` says what matters for this one.
     """
 
     llms: dict[str, Any] = Field(exclude=True, repr=False)
@@ -254,7 +255,12 @@ class RoutedLLM(RoutedEntryPoints):
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """The tools that a response calls, read by the arm that wrote it."""
-        author = self.llms.get(stamp_on(response).get("arm", "")) or self._tool_caller()
+        known = self.llms.get(stamp_on(response).get("arm", ""))
+        if known is not None and not calls_tools(known):
+            if error_on_no_tool_call:
+                raise ValueError("no tool was called: the arm that answered calls none")
+            return []
+        author = known or self._tool_caller()
         return author.get_tool_calls_from_response(
             with_inner_stamp(response), error_on_no_tool_call=error_on_no_tool_call, **kwargs
         )

@@ -1,5 +1,6 @@
 """Every way in: what comes is the arm's own, with the decision beside it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,14 +8,30 @@ from llama_index.core import Settings
 from llama_index.core.base.llms.types import ImageBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import LLM, ChatMessage, MockLLM
+from llama_index.core.prompts import PromptTemplate
 from llama_index_instrumentation import get_dispatcher
+from pydantic import BaseModel
 
 from llamaindex_pickllm import RoutedLLM
 from llamaindex_pickllm.stamp import stamp_on
-from pickllm import Arm, ConfigError, NoEligibleArm, Router
+from pickllm import Arm, ConfigError, NoEligibleArm, Router, Weights
+from pickllm.types import Situation
 from tests.llamaindex.recording import recorded
 from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM, user
 from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer
+
+
+class Song(BaseModel):
+    """What is asked for."""
+
+    title: str
+
+
+async def _finished(awaited: Any) -> None:
+    answered = await awaited
+    if hasattr(answered, "__aiter__"):
+        _ = [frame async for frame in answered]
+
 
 every_way = pytest.mark.parametrize("way", WAYS)
 every_answer = pytest.mark.parametrize("way", ANSWERS)
@@ -119,6 +136,45 @@ def test_model_pins_and_narrows() -> None:
     assert {} == llm.llms["large"].seen[0].kwargs
     with pytest.raises(ConfigError, match="names no arm"):
         llm.chat(user("Hello"), model="huge")
+
+
+@every_answer
+def test_weights_of_a_call_are_the_routers_business(way: str) -> None:
+    """They say what matters for this one, and no arm gets to see them."""
+    seen: list[Weights] = []
+
+    def noting(situation: Situation) -> str:
+        seen.append(situation.weights)
+        return "small"
+
+    llm = routed(policy=noting, arms=PRICES)
+    name = way.removeprefix("a")
+    given: Any = user("Hello") if "chat" in name else "Hello"
+    if way.startswith("a"):
+        asyncio.run(_finished(getattr(llm, way)(given, weights={"cost": 1})))
+    else:
+        answered = getattr(llm, way)(given, weights={"cost": 1})
+        list(answered) if way in STREAMS else None
+    llm.chat(user("Hello"))
+
+    assert [Weights(quality=0, cost=1, latency=0), Weights()] == seen
+    assert all(asked.kwargs == {} for asked in llm.llms["small"].seen)
+    with pytest.raises(ConfigError, match="no weight is called"):
+        llm.complete("Hello", weights={"speed": 1})
+
+
+def test_weights_of_a_structure_go_through_its_settings() -> None:
+    """As a pin does."""
+    seen: list[Weights] = []
+
+    def noting(situation: Situation) -> str:
+        seen.append(situation.weights)
+        return "only"
+
+    llm = RoutedLLM(llms={"only": ScriptedTextLLM(says='{"title": "Blue"}')}, policy=noting)
+    llm.structured_predict(Song, PromptTemplate("A song"), {"weights": {"cost": 1}})
+
+    assert [Weights(quality=0, cost=1, latency=0)] == seen
 
 
 @every_way

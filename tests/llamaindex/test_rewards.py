@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
