@@ -93,13 +93,12 @@ class Settling(Generic[F]):
         else:
             self.counts[verdict] += 1
 
-    async def drained(self) -> None:
-        """Wait until the async scores under way are booked, on this loop and in threads."""
+    def drained(self) -> Awaitable[object]:
+        """For awaiting: the async scores under way, on this loop and in threads, are booked."""
         here = asyncio.get_running_loop()
-        while scoring := [future for future in self._pending if future.get_loop() is here]:
-            await asyncio.wait(scoring)
-        while self._threads:
-            await asyncio.to_thread(self.join)
+        threads = asyncio.ensure_future(asyncio.to_thread(self.join))
+        scoring = (future for future in self._pending if future.get_loop() is here)
+        return asyncio.wait([threads, *scoring])
 
     def join(self, timeout_s: float = math.inf) -> bool:
         """Wait for the async scores in threads, so long at most; whether all are booked."""

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 from llama_index.core import Settings
 from llama_index.core.base.llms.types import ImageBlock
@@ -307,12 +308,62 @@ def test_a_router_in_a_router_works() -> None:
         ({"llms": {"a": MockLLM()}, "modalities": {"a": {"smell"}}}, "must be some of"),
         ({"llms": {"a": MockLLM()}, "temprature": 1}, "takes no temprature"),
         ({"llms": {"a": MockLLM()}, "featurizer": 3}, "featurizer must be"),
+        ({"llms": {"a": MockLLM()}, "router": 3}, "router must be"),
+        ({"llms": {"a": MockLLM()}, "callback_manager": 3}, "callback_manager must be"),
+        ({"llms": {"a": MockLLM()}, "seed": "x"}, "seed must be"),
+        ({"llms": {"a": MockLLM()}, "sticky": "yes"}, "sticky must be"),
+        ({"llms": {"a": MockLLM()}, "namespace": ""}, "namespace must be"),
+        ({"llms": {"a": MockLLM()}, "learns_from": "user"}, "must be a list of sources"),
     ],
 )
 def test_what_cannot_work_is_told_at_once(settings: dict[str, Any], complaint: str) -> None:
     """With what to do."""
     with pytest.raises(ConfigError, match=complaint):
         RoutedLLM(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout_s", 1.0),
+        ("fallback", False),
+        ("breaker", None),
+        ("namespace", "other"),
+        ("learns_from", ["user"]),
+        ("modalities", {}),
+    ],
+)
+def test_a_router_brings_its_own_settings(name: str, value: object) -> None:
+    """What it would not honour is not taken in silence."""
+    given: dict[str, Any] = {name: value}
+    shared = routed().router
+
+    assert shared is RoutedLLM(llms=pool(), router=shared, sticky=True).router
+    with pytest.raises(ConfigError, match=f"brings its own {name}"):
+        RoutedLLM(llms=pool(), router=shared, **given)
+
+
+def test_only_the_sources_that_it_learns_from_teach() -> None:
+    """That an answer parsed, say, is booked and shown, and changes nothing."""
+    llms = {name: ScriptedTextLLM(says='{"title": "Blue"}') for name in ("one", "two")}
+    llm = RoutedLLM(llms=llms, learns_from=["user"], policy="epsilon_greedy", seed=1)
+    fresh = str(llm.router.state)
+    llm.structured_predict(Song, PromptTemplate("A song"))
+    last = llm.router.last_decision
+    assert last is not None
+
+    assert {"parse": 1.0} == llm.explain(last.id).source_to_score
+    assert fresh == str(llm.router.state)
+    assert "counted" == llm.feedback(last.id, 1.0)
+    assert fresh != str(llm.router.state)
+
+
+@pytest.mark.parametrize("score", [np.bool_(True), np.float32(1.0), np.int64(1), True])
+def test_scores_of_numpy_are_numbers(score: Any) -> None:
+    """As the comparison of two arrays' elements returns them."""
+    llm = routed(arms=PRICES)
+
+    assert "counted" == llm.feedback(llm.complete("Hello"), score)
 
 
 @every_answer
