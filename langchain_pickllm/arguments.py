@@ -3,15 +3,14 @@
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
 from pickllm.errors import ConfigError
-from pickllm.router import Router
 
-__all__ = ["check_router", "known", "time_limit"]
+__all__ = ["known", "time_limit"]
 
 logger = logging.getLogger("pickllm")
 
@@ -24,30 +23,6 @@ def time_limit(timeout_s: float | None, timeout: float | None) -> float | None:
     if timeout_s is not None and timeout is not None:
         raise ConfigError("give timeout_s or timeout, not both: they are the same")
     return timeout if timeout_s is None else timeout_s
-
-
-def check_router(
-    router: Router,
-    models: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    maker: Callable[..., object],
-) -> None:
-    """See that a router given is of these models, and that nothing is set that it brings with it.
-
-    ``settings`` are those that would have made a router; what each is by default, the signature of
-    ``maker`` says.
-    """
-    parameters = inspect.signature(maker).parameters
-    stated = [name for name, value in settings.items() if value != parameters[name].default]
-    if stated:
-        raise ConfigError(
-            f"a router brings its own {', '.join(stated)}: leave {'them' if stated[1:] else 'it'} "
-            "out, or set it on the router"
-        )
-    if set(router.pool.names) != set(models):
-        raise ConfigError(
-            f"the router's arms are {list(router.pool.names)}, and the models {list(models)}"
-        )
 
 
 def known(model: type[BaseChatModel], others: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ to it.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, Field, model_validator
 
-from langchain_pickllm.arguments import check_router, known, time_limit
+from langchain_pickllm.arguments import known, time_limit
 from langchain_pickllm.arms import arms_of, models_of, profile_of
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.counting import count_tokens
@@ -38,6 +38,7 @@ from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
 from pickllm.books import Verdict
 from pickllm.budget import Budget
+from pickllm.construction import check_router
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
@@ -98,6 +99,7 @@ class RoutedChatModel(RoutedEntryPoints):
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
+        learns_from: Iterable[str] | None = None,
         featurizer: Featurizer | Embeddings | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
@@ -123,6 +125,8 @@ class RoutedChatModel(RoutedEntryPoints):
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes, a function of prompt and answer for example.
                 Without one, rewards come by `feedback` or a `RewardCallbackHandler`.
+            learns_from: Sources of feedback that teach, such as "user"; others are booked and shown
+                by `explain`, no more. None is all of them.
             featurizer: Makes a vector of each prompt, for a policy that looks at it; any LangChain
                 embeddings will do.
             fallback: True: the next best arm answers where one fails; False: none does; or names.
@@ -151,6 +155,7 @@ class RoutedChatModel(RoutedEntryPoints):
             "weights": weights,
             "reward": reward,
             "scorer": scorer,
+            "learns_from": learns_from,
             "featurizer": featurizer_of(featurizer),
             "fallback": fallback,
             "breaker": breaker,

@@ -1,7 +1,9 @@
 """What a LlamaIndex LLM says of itself without being called: price, capabilities, window."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, Literal, TypeAlias, get_args
 
 from llama_index.core.llms import LLM, CustomLLM
@@ -11,7 +13,7 @@ from llamaindex_pickllm.local import LocalLLM
 from pickllm.errors import ConfigError
 from pickllm.types import Arm, Capability
 
-__all__ = ["Modality", "arms_of", "blocks_the_loop", "calls_tools", "llms_of"]
+__all__ = ["Modality", "arms_of", "blocks_the_loop", "calls_tools", "known_by", "llms_of"]
 
 Modality: TypeAlias = Literal["text", "image", "audio", "video", "document"]
 """What a model reads; the types of LlamaIndex's content blocks."""
@@ -25,6 +27,10 @@ _READS: Mapping[str, Capability] = {
 
 _TEXT_ONLY = (CustomLLM, LocalLLM)
 """LLMs that read text alone, and have no price in a table: they run here, or are one's own."""
+
+
+_SECRET = ("key", "secret", "password", "credential", "auth", "header")
+"""What names of settings hold that give access to a model."""
 
 
 def llms_of(given: object) -> dict[str, LLM]:
@@ -75,6 +81,16 @@ def arms_of(
     }
 
 
+def known_by(llm: LLM) -> str:
+    """The model, and a hash of the settings that shape its answers; no key is part of it.
+
+    It is the same in every process: what is no plain value counts by its type.
+    """
+    settings = _plain(llm.to_dict())
+    digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8)
+    return f"{llm.metadata.model_name} {digest.hexdigest()}"
+
+
 def calls_tools(llm: LLM) -> bool:
     """Whether LlamaIndex lets this LLM call tools: it needs the class, and must say so."""
     return isinstance(llm, FunctionCallingLLM) and llm.metadata.is_function_calling_model
@@ -83,6 +99,21 @@ def calls_tools(llm: LLM) -> bool:
 def blocks_the_loop(llm: LLM, method: str) -> bool:
     """Whether an async method only calls its sync twin, on the loop that should stay free."""
     return _owner(llm, method if method in vars(CustomLLM) else "achat") is CustomLLM
+
+
+def _plain(value: Any) -> Any:
+    """Mappings, lists and plain values, less what is secret, as JSON holds them."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if not _is_secret(str(k))}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    kept = value is None or isinstance(value, bool | int | float | str)
+    return value if kept else type(value).__name__
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a setting is of the access to a model, not of its answers."""
+    return any(part in name.lower() for part in _SECRET) or name.lower().endswith("token")
 
 
 def _owner(llm: LLM, method: str) -> type | None:

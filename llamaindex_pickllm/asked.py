@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from llama_index.core.llms import ChatMessage
 
+from pickllm.settings import WeightsLike
 from pickllm.types import Capability
 
 __all__ = ["Asked", "Method", "method_of"]
@@ -36,6 +37,8 @@ class Asked(Generic[A]):
     """What the method needs, apart from what the messages hold."""
     model: object = None
     """The arm, or the arms, that the caller pins."""
+    weights: WeightsLike | None = None
+    """What matters for this call, in place of the router's weights."""
 
 
 def method_of(method: Method, *, stream: bool = False, is_async: bool = False) -> str:

@@ -54,12 +54,18 @@ class Conversations:
     )
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
-    def remember(self, call: Call, asked: Sequence[ChatMessage], answer: object) -> None:
-        """Note the author of an answer, as far as a later call will want to know it."""
+    def remember(
+        self, call: Call, asked: Sequence[ChatMessage], answer: object, *, run: str = ""
+    ) -> None:
+        """Note the author of an answer, as far as a later call will want to know it.
+
+        ``run`` is the id of the run around the call. Runs at the same time may ask the same, and
+        be answered with the same id of a tool call.
+        """
         if not isinstance(answer, ChatResponse):
             return
         message = answer.message
-        keys = _call_keys(message, human_text(asked)) if _calls(message) else []
+        keys = _call_keys(message, human_text(asked), run) if _calls(message) else []
         if self.sticky or _has_thoughts(message):
             keys.append(_said_key(message, asked))
         if not keys:
@@ -72,10 +78,12 @@ class Conversations:
             while len(self._key_to_author) > _REMEMBERED:
                 self._key_to_author.popitem(last=False)
 
-    def hold_of(self, messages: Sequence[ChatMessage], arms: Container[str]) -> Hold | None:
+    def hold_of(
+        self, messages: Sequence[ChatMessage], arms: Container[str], *, run: str = ""
+    ) -> Hold | None:
         """The arm to stay with, and why; None where the router is free to choose."""
         spoken = [
-            (index, author) for index, author in self._authors(messages) if author.arm in arms
+            (index, author) for index, author in self._authors(messages, run) if author.arm in arms
         ]
         newest = _last_human(messages)
         for index, author in spoken:
@@ -88,15 +96,17 @@ class Conversations:
             return Hold(arm=spoken[0][1].arm, reason="thread")
         return None
 
-    def readable(self, messages: Sequence[ChatMessage], arm: str) -> list[ChatMessage]:
+    def readable(
+        self, messages: Sequence[ChatMessage], arm: str, *, run: str = ""
+    ) -> list[ChatMessage]:
         """The messages as this arm can read them: what others wrote is made plain."""
-        foreign = {index for index, author in self._authors(messages) if author.arm != arm}
+        foreign = {index for index, author in self._authors(messages, run) if author.arm != arm}
         return [
             _plain(message) if index in foreign else message
             for index, message in enumerate(messages)
         ]
 
-    def _authors(self, messages: Sequence[ChatMessage]) -> Iterator[tuple[int, Author]]:
+    def _authors(self, messages: Sequence[ChatMessage], run: str) -> Iterator[tuple[int, Author]]:
         """Messages whose author is known, the newest first."""
         if not self._key_to_author:
             return
@@ -105,7 +115,7 @@ class Conversations:
             if message.role != MessageRole.ASSISTANT:
                 continue
             before = messages[:index]
-            keys = _call_keys(message, human_text(before)) if _calls(message) else []
+            keys = _call_keys(message, human_text(before), run) if _calls(message) else []
             if self.sticky or _has_thoughts(message):
                 keys.append(_said_key(message, before))
             with self._lock:
@@ -130,10 +140,11 @@ def _last_human(messages: Sequence[ChatMessage]) -> int:
     return -1
 
 
-def _call_keys(message: ChatMessage, human: str) -> list[bytes]:
-    """Keys of the tool calls in a message: with what the human had said, and alone."""
+def _call_keys(message: ChatMessage, human: str, run: str) -> list[bytes]:
+    """Keys of a message's tool calls, the surest first: in its run, by question, by id alone."""
     ids = tool_call_ids(message)
-    keys = [_digest("call", human, call_id) for call_id in ids]
+    keys = [_digest("call", run, human, call_id) for call_id in ids] if run else []
+    keys += [_digest("call", human, call_id) for call_id in ids]
     return keys + [_digest("call", call_id) for call_id in ids if len(call_id) >= _UNIQUE]
 
 

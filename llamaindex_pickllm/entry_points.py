@@ -316,14 +316,14 @@ class RoutedEntryPoints(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None,
         prompt_args: Mapping[str, Any],
     ) -> Asked[M]:
-        settings, model = _without_model(llm_kwargs or {})
+        settings, for_router = _parted(llm_kwargs or {})
         return Asked(
             method="structured_predict",
             args=(output_cls, prompt),
             kwargs={"llm_kwargs": settings or None, **prompt_args},
             messages=prompt.format_messages(llm=self, **prompt_args),
             needs=frozenset({"structured_output"}),
-            model=model,
+            **for_router,
         )
 
     def _predict(self, prompt: BasePromptTemplate, prompt_args: Mapping[str, Any]) -> Asked[str]:
@@ -336,25 +336,27 @@ class RoutedEntryPoints(FunctionCallingLLM):
 
 
 _TOOLS: frozenset[Capability] = frozenset({"tools"})
+_FOR_THE_ROUTER = ("model", "weights")
+"""Arguments of a call that no arm gets to see."""
 
 
 def _chat(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Asked[ChatResponse]:
-    own, model = _without_model(kwargs)
+    own, for_router = _parted(kwargs)
     needs = _TOOLS if own.get("tools") else frozenset()
     listed = list(messages)
     return Asked(
-        method="chat", args=(listed,), kwargs=own, messages=listed, needs=needs, model=model
+        method="chat", args=(listed,), kwargs=own, messages=listed, needs=needs, **for_router
     )
 
 
 def _complete(prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Asked[CompletionResponse]:
-    own, model = _without_model(kwargs)
+    own, for_router = _parted(kwargs)
     return Asked(
         method="complete",
         args=(prompt,),
         kwargs={"formatted": formatted, **own},
         messages=[ChatMessage(role=MessageRole.USER, content=prompt)],
-        model=model,
+        **for_router,
     )
 
 
@@ -367,7 +369,7 @@ def _with_tools(
     method: Method = "chat_with_tools",
     needs: frozenset[Capability] = _TOOLS,
 ) -> Asked[Any]:
-    own, model = _without_model(kwargs)
+    own, for_router = _parted(kwargs)
     asked = [user_msg] if isinstance(user_msg, ChatMessage) else []
     if isinstance(user_msg, str):
         asked = [ChatMessage(role=MessageRole.USER, content=user_msg)]
@@ -378,11 +380,11 @@ def _with_tools(
         kwargs={"user_msg": user_msg, **given, **own},
         messages=[*(history or ()), *asked],
         needs=needs if tools else frozenset(),
-        model=model,
+        **for_router,
     )
 
 
-def _without_model(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], object]:
-    """The arguments for the arm, and the arm that ``model=`` pins."""
-    own = dict(kwargs)
-    return own, own.pop("model", None)
+def _parted(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments for the arm, and those for the router: the arms pinned, the call's weights."""
+    own = {key: value for key, value in kwargs.items() if key not in _FOR_THE_ROUTER}
+    return own, {key: kwargs[key] for key in _FOR_THE_ROUTER if key in kwargs}

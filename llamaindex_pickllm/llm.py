@@ -8,7 +8,7 @@ key more in ``additional_kwargs``. How LlamaIndex calls it stands in
 """
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from llama_index.core.tools import BaseTool
 from pydantic import BaseModel, Field, PrivateAttr, computed_field
 
 from llamaindex_pickllm import hearing, tracing
-from llamaindex_pickllm.arms import Modality, arms_of, calls_tools, llms_of
+from llamaindex_pickllm.arms import Modality, arms_of, calls_tools, known_by, llms_of
 from llamaindex_pickllm.asked import Asked
 from llamaindex_pickllm.conversations import Conversations
 from llamaindex_pickllm.embeddings import featurizer_of
@@ -37,6 +37,7 @@ from llamaindex_pickllm.stamp import decision_id_of, stamp_on, with_inner_stamp
 from llamaindex_pickllm.turn import Turn
 from pickllm.books import Verdict
 from pickllm.budget import Budget
+from pickllm.construction import check_kinds, check_router
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
@@ -66,7 +67,8 @@ class RoutedLLM(RoutedEntryPoints):
             llm.feedback(response, 1.0)
             print(llm.explain(response))
 
-    In a call, ``model="mini"`` pins an arm, and ``model=["mini", "max"]`` narrows the pool.
+    In a call, ``model="mini"`` pins an arm, ``model=["mini", "max"]`` narrows the pool, and
+    ``weights={"quality": 0.5, "cost": 0.5}`` says what matters for this one.
     """
 
     llms: dict[str, Any] = Field(exclude=True, repr=False)
@@ -91,6 +93,7 @@ class RoutedLLM(RoutedEntryPoints):
         weights: WeightsLike | None = None,
         reward: Reward | None = None,
         scorer: ScorerLike | None = None,
+        learns_from: Iterable[str] | None = None,
         featurizer: Featurizer | BaseEmbedding | None = None,
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
@@ -116,6 +119,8 @@ class RoutedLLM(RoutedEntryPoints):
             reward: A reward of your own, in place of the default one.
             scorer: Scores every answer as it comes, a function of prompt and answer for example.
                 Without one, rewards come by `feedback` or a `RewardTracker`.
+            learns_from: Sources of feedback that teach, such as "user"; others are booked and shown
+                by `explain`, no more. None is all of them.
             featurizer: Makes a vector of each prompt, for a policy that looks at it; any LlamaIndex
                 embedding will do.
             fallback: True: the next best arm answers where one fails; False: none does; or names.
@@ -128,7 +133,8 @@ class RoutedLLM(RoutedEntryPoints):
             seed: Makes the choices repeatable.
             timeout_s: Longest wait for an answer or the next piece of one, for arms without one.
             max_decisions: How many decisions are held for late feedback.
-            router: A router to share with another LLM of the same pool, in place of all these.
+            router: A router to share with another LLM of the same pool, in place of all these
+                but ``llms``, ``sticky`` and ``context_window``.
             modalities: What arms read apart from text, ``{"eyes": {"text", "image"}}``. An arm
                 derived from `CustomLLM` reads text only unless it is named here; others may read
                 anything.
@@ -141,34 +147,28 @@ class RoutedLLM(RoutedEntryPoints):
             ConfigError: Something here cannot work; says what, and what to do.
         """
         opened = llms_of(llms)
+        check_kinds(seed=seed, sticky=sticky, namespace=namespace)
+        settings: dict[str, Any] = {
+            "policy": policy,
+            "weights": weights,
+            "reward": reward,
+            "scorer": scorer,
+            "learns_from": learns_from,
+            "featurizer": featurizer_of(featurizer),
+            "fallback": fallback,
+            "breaker": breaker,
+            "budget": budget,
+            "store": store,
+            "namespace": namespace,
+            "seed": seed,
+            "max_decisions": max_decisions,
+        }
+        of_arms: dict[str, Any] = {"modalities": modalities, "timeout_s": timeout_s}
         if router is None:
-            router = Router(
-                arms=arms_of(opened, arms, modalities=modalities, timeout_s=timeout_s),
-                policy=policy,
-                weights=weights,
-                reward=reward,
-                scorer=scorer,
-                featurizer=featurizer_of(featurizer),
-                fallback=fallback,
-                breaker=breaker,
-                budget=budget,
-                store=store,
-                namespace=namespace,
-                seed=seed,
-                max_decisions=max_decisions,
-            )
-        elif policy != DEFAULT_POLICY or any(
-            setting is not None
-            for setting in (
-                *(arms, weights, reward, scorer, featurizer),
-                *(budget, store, seed, modalities),
-            )
-        ):
-            raise ConfigError("a router brings its own arms, policy and the rest: give only llms")
-        if set(router.pool.names) != set(opened):
-            raise ConfigError(
-                f"the router's arms are {list(router.pool.names)}, and the llms {list(opened)}"
-            )
+            router = Router(arms=arms_of(opened, arms, **of_arms), **settings)
+        else:
+            given = {"arms": arms, **settings, **of_arms}
+            check_router(router, opened, given, RoutedLLM.__init__, what="llms")
         window = checked_window(context_window)
         super().__init__(
             llms=opened,
@@ -238,8 +238,8 @@ class RoutedLLM(RoutedEntryPoints):
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own way to write it
     @property
     def pool(self) -> dict[str, str]:
-        """What a cache may tell two routed LLMs apart by: names and models, nothing learnt."""
-        return {name: self.llms[name].metadata.model_name for name in sorted(self.llms)}
+        """What a cache may tell two routed LLMs apart by: names, models, settings; no lessons."""
+        return {name: known_by(self.llms[name]) for name in sorted(self.llms)}
 
     @computed_field  # type: ignore[prop-decorator]  # as above
     @property
@@ -261,7 +261,12 @@ class RoutedLLM(RoutedEntryPoints):
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """The tools that a response calls, read by the arm that wrote it."""
-        author = self.llms.get(stamp_on(response).get("arm", "")) or self._tool_caller()
+        known = self.llms.get(stamp_on(response).get("arm", ""))
+        if known is not None and not calls_tools(known):
+            if error_on_no_tool_call:
+                raise ValueError("no tool was called: the arm that answered calls none")
+            return []
+        author = known or self._tool_caller()
         return author.get_tool_calls_from_response(
             with_inner_stamp(response), error_on_no_tool_call=error_on_no_tool_call, **kwargs
         )
@@ -349,5 +354,10 @@ def _known(llm: type[LLM], others: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ConfigError(
             f"RoutedLLM takes no {', '.join(unknown)}: what concerns one arm is set on its own LLM"
+        )
+    manager = others.get("callback_manager")
+    if not isinstance(manager, CallbackManager | None):
+        raise ConfigError(
+            f"callback_manager must be LlamaIndex's CallbackManager; it is {type(manager).__name__}"
         )
     return others

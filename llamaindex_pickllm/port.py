@@ -44,6 +44,8 @@ _OF_TOOL_CALLERS = (
     "error_on_tool_error",
 )
 """Arguments that mean nothing to an arm that is asked for tools in words."""
+_OF_TOOL_CHATS = (*_OF_TOOL_CALLERS, "user_msg", "chat_history", "verbose")
+"""Arguments that a chat without tools has no place for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +55,8 @@ class LLMPort:
     llms: Mapping[str, LLM]
     asked: Asked[Any]
     conversations: Conversations
+    run: str = ""
+    """Id of the run around it, by which its conversation is known."""
     arm_to_heard: dict[str, dict[int, object]] = field(default_factory=dict, repr=False)
     """What each arm reported, for answers that say nothing of it themselves."""
 
@@ -123,11 +127,17 @@ class LLMPort:
         """The arm's method with all that it is called with."""
         tell(call)
         arm, asked = self.llms[call.arm], self.asked
+        if asked.method == "chat_with_tools" and not asked.needs and not calls_tools(arm):
+            told = self._own(call, arm, list(asked.messages))
+            return partial(
+                getattr(arm, name.removesuffix("_with_tools")),
+                told,
+                **_without(_OF_TOOL_CHATS, asked.kwargs),
+            )
         args = [self._own(call, arm, value) for value in asked.args]
         kwargs = {key: self._own(call, arm, value) for key, value in asked.kwargs.items()}
         if asked.method == "predict_and_call" and not calls_tools(arm):
-            for key in _OF_TOOL_CALLERS:
-                kwargs.pop(key, None)
+            kwargs = _without(_OF_TOOL_CALLERS, kwargs)
             kwargs.setdefault("react_chat_formatter", ReActChatFormatter.from_defaults())
             kwargs.setdefault("output_parser", ReActOutputParser())
         return partial(getattr(arm, name), *args, **kwargs)
@@ -137,7 +147,7 @@ class LLMPort:
         if isinstance(value, dict):
             return dict(value)
         if isinstance(value, list) and value and isinstance(value[0], ChatMessage):
-            return _in_role(self.conversations.readable(value, call.arm), arm)
+            return _in_role(self.conversations.readable(value, call.arm, run=self.run), arm)
         return value
 
     def _piece(self, call: Call, frame: object) -> Piece:
@@ -155,7 +165,7 @@ class LLMPort:
     def _reply(self, call: Call, answer: object, counted: object = None) -> Reply:
         """``counted`` is the frame that holds the usage, where it is not the answer itself."""
         self._checked(call, answer)
-        self.conversations.remember(call, self.asked.messages, answer)
+        self.conversations.remember(call, self.asked.messages, answer, run=self.run)
         text = text_of(answer)
         own = self.asked.method in _ANSWERS
         told = [counted or answer] if own else list(self._told(call).values())
@@ -176,6 +186,10 @@ def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:
         message.model_copy(update={"role": role}) if message.role == MessageRole.SYSTEM else message
         for message in messages
     ]
+
+
+def _without(names: Sequence[str], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key not in names}
 
 
 def _nothing() -> None: ...

@@ -54,6 +54,9 @@ __all__ = ["FinishedUnit", "Kind", "RewardTracker", "Score"]
 _MOST_OPEN = 10_000
 """Units under way; streams that nobody reads to the end would pile up."""
 
+_PATIENCE_S = 10.0
+"""How long the end of a ``with`` waits for async scores; later ones are booked all the same."""
+
 _scoring: contextvars.ContextVar[bool] = contextvars.ContextVar("pickllm_scoring", default=False)
 
 
@@ -82,14 +85,16 @@ class RewardTracker(Settling[FinishedUnit]):
     of this router are let go. It never raises: what goes wrong is logged. ``counts`` says how
     often: the router's verdicts ("counted", "repeated", …), "unscored" (the score was None),
     "scorer_failures", "refused" (no number in [0, 1], or a decision held no more), "interrupted"
-    (cancelled, or a stream that was left), "let_go" (more were under way than are kept) and
-    "no_decision" (nothing was routed inside).
+    (cancelled, or a stream that was left), "let_go" (more were under way than are kept),
+    "lost" (an async score whose loop was closed first) and "no_decision" (nothing was routed
+    inside).
 
     Args:
         llm: The routed LLM, or its router.
         score: Gets the `FinishedUnit`, returns a score in [0, 1] or None. An async function is
-            scheduled: on the loop that runs, else in a thread of its own. What the function itself
-            asks, a judge or a query, is part of no unit and earns nothing. Units that were
+            scheduled: on the loop that runs, else in a thread of its own. ``async with tracker:``
+            waits for it at the end, and ``await tracker.drained()`` anywhere. What the function
+            itself asks, a judge or a query, is part of no unit and earns nothing. Units that were
             cancelled and streams that were left are not scored at all.
         source: Under which name the score is booked; each source is heard once for each decision.
     """
@@ -121,8 +126,21 @@ class RewardTracker(Settling[FinishedUnit]):
         return self.attach()
 
     def __exit__(self, *stopped: object) -> None:
-        """Watch no longer."""
+        """Take no new units, and wait a little for async scores, where no loop would stop."""
         self.detach()
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.join(timeout_s=_PATIENCE_S)
+
+    async def __aenter__(self) -> Self:
+        """Watch what happens inside."""
+        return self.attach()
+
+    async def __aexit__(self, *stopped: object) -> None:
+        """Take no new units, and wait for the scores of those that have ended."""
+        self.detach()
+        await self.drained()
 
     # What the handlers tell
 

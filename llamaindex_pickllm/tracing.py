@@ -29,10 +29,14 @@ __all__ = [
     "QuietSpanHandler",
     "RoutingEvent",
     "install",
+    "run_around",
     "span_chain",
     "tell",
     "traces_around",
 ]
+
+_RUN_ID = "llamaindex.run_id"
+"""The tag that LlamaIndex puts around each run of a workflow."""
 
 V = TypeVar("V")
 
@@ -133,6 +137,15 @@ def traces_around() -> tuple[str, ...]:
     spans = tuple(span_chain(active_span_id.get()))
     ids = (known for span in spans for known in _span_to_ids.get(span, ()))
     return tuple(dict.fromkeys((*spans, *_tagged_ids(), *ids, *_telemetry())))
+
+
+def run_around() -> str:
+    """Id of the run that this call is part of: of a workflow's, else of the outermost span."""
+    tagged = active_instrument_tags.get().get(_RUN_ID)
+    if isinstance(tagged, str):
+        return tagged
+    *_, outermost = ("", *span_chain(active_span_id.get()))
+    return outermost
 
 
 def tell(call: Call) -> None:

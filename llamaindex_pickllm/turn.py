@@ -10,10 +10,11 @@ from llamaindex_pickllm.asked import Asked
 from llamaindex_pickllm.conversations import Conversations
 from llamaindex_pickllm.port import LLMPort
 from llamaindex_pickllm.reading import human_text, needs_of, tokens_of
-from llamaindex_pickllm.tracing import traces_around
+from llamaindex_pickllm.tracing import run_around, traces_around
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
+from pickllm.settings import weights_of
 from pickllm.types import Request, Routed
 
 __all__ = ["Turn"]
@@ -39,15 +40,17 @@ class Turn:
         """Read a call."""
         pool = router.pool
         windows = [window for name in pool.names if (window := pool[name].context_tokens)]
+        run = run_around()
         request = Request(
             text=human_text(asked.messages),
             needs=asked.needs | needs_of(asked.messages),
             tokens=tokens_of(asked.messages, min(windows)) if windows else 0,
             only=_only(asked.model, router),
-            hold=conversations.hold_of(asked.messages, pool.names),
+            hold=conversations.hold_of(asked.messages, pool.names, run=run),
             trace_ids=traces_around(),
+            weights=None if asked.weights is None else weights_of(asked.weights),
         )
-        port = LLMPort(llms=llms, asked=asked, conversations=conversations)
+        port = LLMPort(llms=llms, asked=asked, conversations=conversations, run=run)
         return cls(router=router, request=request, port=port)
 
     def flow(self) -> Asking[Routed]:

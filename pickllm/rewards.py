@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Literal
 
+import numpy as np
+
 from pickllm.errors import ConfigError
 from pickllm.types import Anchors, Weights
 
@@ -103,7 +105,7 @@ class PaperReward:
 
 def checked_score(score: float, *, what: str = "score") -> float:
     """The score as a float, or `ConfigError` when it is not a number in [0, 1]."""
-    if isinstance(score, Real) and 0.0 <= score <= 1.0:
+    if isinstance(score, Real | np.bool_) and 0.0 <= score <= 1.0:
         return float(score)
     shown = repr(score) if isinstance(score, Real) else type(score).__name__
     raise ConfigError(f"a {what} must be a number in [0, 1]; this one is {shown}")

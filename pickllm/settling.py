@@ -7,7 +7,9 @@ and whatever its score function wants to see. Nothing here raises: it stands in 
 import asyncio
 import inspect
 import logging
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -37,10 +39,12 @@ class Settling(Generic[F]):
     """A score function at work: scores what has finished, and tells the router.
 
     ``counts`` says how often: the router's verdicts ("counted", "repeated", …), "unscored" (the
-    score was None), "scorer_failures", "refused" (no number in [0, 1], or a decision held no more)
-    and "no_decision" (nothing was routed inside); users of it count what else they meet.
+    score was None), "scorer_failures", "refused" (no number in [0, 1], or a decision held no more),
+    "lost" (an async score whose loop was closed first) and "no_decision" (nothing was routed
+    inside); users of it count what else they meet.
 
-    An async score function is scheduled: on the loop that runs, else in a thread of its own.
+    An async score function is scheduled: on the loop that runs, else in a thread of its own. Who
+    closes the loop, as ``asyncio.run`` does at its end, waits for `drained` before.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Settling(Generic[F]):
         self.source = source
         self.counts: Counter[str] = Counter()
         self._pending: set[asyncio.Future[float | None]] = set()
+        self._threads: set[threading.Thread] = set()
 
     def settle(self, finished: F) -> None:
         """Score once, book for each decision."""
@@ -88,13 +93,29 @@ class Settling(Generic[F]):
         else:
             self.counts[verdict] += 1
 
+    def drained(self) -> Awaitable[object]:
+        """For awaiting: the async scores under way, on this loop and in threads, are booked."""
+        here = asyncio.get_running_loop()
+        threads = asyncio.ensure_future(asyncio.to_thread(self.join))
+        scoring = (future for future in self._pending if future.get_loop() is here)
+        return asyncio.wait([threads, *scoring])
+
+    def join(self, timeout_s: float = math.inf) -> bool:
+        """Wait for the async scores in threads, so long at most; whether all are booked."""
+        until_s = time.monotonic() + timeout_s
+        for thread in tuple(self._threads):
+            thread.join(min(max(until_s - time.monotonic(), 0.0), threading.TIMEOUT_MAX))
+        return not self._threads
+
     def _schedule(self, score: Awaitable[float | None], finished: F) -> None:
         """On the loop that runs here, else on one of its own in a thread that exit waits for."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             work = partial(self._settle_in_own_loop, score, finished)
-            threading.Thread(target=work, name="pickllm-score").start()
+            thread = threading.Thread(target=work, name="pickllm-score")
+            self._threads.add(thread)
+            thread.start()
         else:
             future = asyncio.ensure_future(score)
             self._pending.add(future)
@@ -108,10 +129,16 @@ class Settling(Generic[F]):
             self._tell_failure(error)
         else:
             self._book_all(value, finished)
+        finally:
+            self._threads.discard(threading.current_thread())
 
     def _settle_later(self, finished: F, future: "asyncio.Future[float | None]") -> None:
         self._pending.discard(future)
         if future.cancelled():
+            self.counts["lost"] += 1
+            logger.warning(
+                "a score was lost: its loop was closed first. Before that, await drained()"
+            )
             return
         error = future.exception()
         if error is not None:

@@ -50,7 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("books",),
     ("router",),
     ("pickllm",),
-    ("embedding", "evaluation", "index", "settling"),
+    ("construction", "embedding", "evaluation", "index", "settling"),
     ("data",),
     ("ranking",),
     ("commands", "demo", "server"),

@@ -69,5 +69,5 @@ async def test_an_async_stream_that_is_cancelled_midway_is_settled() -> None:
 def test_a_router_brings_its_own_budget() -> None:
     """Another beside it would have no effect."""
     llm = capped()
-    with pytest.raises(ConfigError, match="a router brings its own arms, policy and the rest"):
+    with pytest.raises(ConfigError, match="a router brings its own budget"):
         RoutedLLM(llms=llm.llms, router=llm.router, budget=Budget(usd=1.0))

@@ -100,6 +100,26 @@ def test_a_dictionary_is_stable_and_says_nothing_learnt_or_secret() -> None:
     assert " at 0x" not in str(extractor)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "differs"),
+    [
+        ("model", "other", True),
+        ("says", "Other", True),
+        ("system_prompt", "Answer in French.", True),
+        ("api_key", "another", False),
+    ],
+)
+def test_a_cache_is_asked_anew_where_an_arm_would_answer_otherwise(
+    name: str, value: str, differs: bool
+) -> None:
+    """Its settings are part of the key, and its access is not."""
+    given: dict[str, Any] = {name: value}
+    before = RoutedLLM(llms={"only": ScriptedLLM(api_key=KEY)}).to_dict()
+    after = RoutedLLM(llms={"only": ScriptedLLM(**{"api_key": KEY, **given})}).to_dict()
+
+    assert differs == (before != after)
+
+
 def test_no_key_shows_anywhere() -> None:
     """Neither in what it says of itself, nor in payloads."""
     llm = made()

@@ -1,20 +1,38 @@
 """Every way in: what comes is the arm's own, with the decision beside it."""
 
+import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 from llama_index.core import Settings
 from llama_index.core.base.llms.types import ImageBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import LLM, ChatMessage, MockLLM
+from llama_index.core.prompts import PromptTemplate
 from llama_index_instrumentation import get_dispatcher
+from pydantic import BaseModel
 
 from llamaindex_pickllm import RoutedLLM
 from llamaindex_pickllm.stamp import stamp_on
-from pickllm import Arm, ConfigError, NoEligibleArm, Router
+from pickllm import Arm, ConfigError, NoEligibleArm, Router, Weights
+from pickllm.types import Situation
 from tests.llamaindex.recording import recorded
 from tests.llamaindex.scripted import ScriptedLLM, ScriptedTextLLM, user
 from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer
+
+
+class Song(BaseModel):
+    """What is asked for."""
+
+    title: str
+
+
+async def _finished(awaited: Any) -> None:
+    answered = await awaited
+    if hasattr(answered, "__aiter__"):
+        _ = [frame async for frame in answered]
+
 
 every_way = pytest.mark.parametrize("way", WAYS)
 every_answer = pytest.mark.parametrize("way", ANSWERS)
@@ -119,6 +137,45 @@ def test_model_pins_and_narrows() -> None:
     assert {} == llm.llms["large"].seen[0].kwargs
     with pytest.raises(ConfigError, match="names no arm"):
         llm.chat(user("Hello"), model="huge")
+
+
+@every_answer
+def test_weights_of_a_call_are_the_routers_business(way: str) -> None:
+    """They say what matters for this one, and no arm gets to see them."""
+    seen: list[Weights] = []
+
+    def noting(situation: Situation) -> str:
+        seen.append(situation.weights)
+        return "small"
+
+    llm = routed(policy=noting, arms=PRICES)
+    name = way.removeprefix("a")
+    given: Any = user("Hello") if "chat" in name else "Hello"
+    if way.startswith("a"):
+        asyncio.run(_finished(getattr(llm, way)(given, weights={"cost": 1})))
+    else:
+        answered = getattr(llm, way)(given, weights={"cost": 1})
+        list(answered) if way in STREAMS else None
+    llm.chat(user("Hello"))
+
+    assert [Weights(quality=0, cost=1, latency=0), Weights()] == seen
+    assert all(asked.kwargs == {} for asked in llm.llms["small"].seen)
+    with pytest.raises(ConfigError, match="no weight is called"):
+        llm.complete("Hello", weights={"speed": 1})
+
+
+def test_weights_of_a_structure_go_through_its_settings() -> None:
+    """As a pin does."""
+    seen: list[Weights] = []
+
+    def noting(situation: Situation) -> str:
+        seen.append(situation.weights)
+        return "only"
+
+    llm = RoutedLLM(llms={"only": ScriptedTextLLM(says='{"title": "Blue"}')}, policy=noting)
+    llm.structured_predict(Song, PromptTemplate("A song"), {"weights": {"cost": 1}})
+
+    assert [Weights(quality=0, cost=1, latency=0)] == seen
 
 
 @every_way
@@ -251,12 +308,62 @@ def test_a_router_in_a_router_works() -> None:
         ({"llms": {"a": MockLLM()}, "modalities": {"a": {"smell"}}}, "must be some of"),
         ({"llms": {"a": MockLLM()}, "temprature": 1}, "takes no temprature"),
         ({"llms": {"a": MockLLM()}, "featurizer": 3}, "featurizer must be"),
+        ({"llms": {"a": MockLLM()}, "router": 3}, "router must be"),
+        ({"llms": {"a": MockLLM()}, "callback_manager": 3}, "callback_manager must be"),
+        ({"llms": {"a": MockLLM()}, "seed": "x"}, "seed must be"),
+        ({"llms": {"a": MockLLM()}, "sticky": "yes"}, "sticky must be"),
+        ({"llms": {"a": MockLLM()}, "namespace": ""}, "namespace must be"),
+        ({"llms": {"a": MockLLM()}, "learns_from": "user"}, "must be a list of sources"),
     ],
 )
 def test_what_cannot_work_is_told_at_once(settings: dict[str, Any], complaint: str) -> None:
     """With what to do."""
     with pytest.raises(ConfigError, match=complaint):
         RoutedLLM(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout_s", 1.0),
+        ("fallback", False),
+        ("breaker", None),
+        ("namespace", "other"),
+        ("learns_from", ["user"]),
+        ("modalities", {}),
+    ],
+)
+def test_a_router_brings_its_own_settings(name: str, value: object) -> None:
+    """What it would not honour is not taken in silence."""
+    given: dict[str, Any] = {name: value}
+    shared = routed().router
+
+    assert shared is RoutedLLM(llms=pool(), router=shared, sticky=True).router
+    with pytest.raises(ConfigError, match=f"brings its own {name}"):
+        RoutedLLM(llms=pool(), router=shared, **given)
+
+
+def test_only_the_sources_that_it_learns_from_teach() -> None:
+    """That an answer parsed, say, is booked and shown, and changes nothing."""
+    llms = {name: ScriptedTextLLM(says='{"title": "Blue"}') for name in ("one", "two")}
+    llm = RoutedLLM(llms=llms, learns_from=["user"], policy="epsilon_greedy", seed=1)
+    fresh = str(llm.router.state)
+    llm.structured_predict(Song, PromptTemplate("A song"))
+    last = llm.router.last_decision
+    assert last is not None
+
+    assert {"parse": 1.0} == llm.explain(last.id).source_to_score
+    assert fresh == str(llm.router.state)
+    assert "counted" == llm.feedback(last.id, 1.0)
+    assert fresh != str(llm.router.state)
+
+
+@pytest.mark.parametrize("score", [np.bool_(True), np.float32(1.0), np.int64(1), True])
+def test_scores_of_numpy_are_numbers(score: Any) -> None:
+    """As the comparison of two arrays' elements returns them."""
+    llm = routed(arms=PRICES)
+
+    assert "counted" == llm.feedback(llm.complete("Hello"), score)
 
 
 @every_answer

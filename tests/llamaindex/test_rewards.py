@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -334,6 +333,54 @@ async def test_an_async_score_runs_beside_what_comes_next() -> None:
     with watched.tracker:
         await watched.engine().aquery("Blue?")
         await until(lambda: bool(watched.tracker.counts))
+
+    assert {"counted": 1} == watched.tracker.counts
+
+
+async def _slowly(_: FinishedUnit) -> float:
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return 1.0
+
+
+@pytest.mark.parametrize("way", ["async with", "drained"])
+def test_scores_under_way_are_waited_for(way: str) -> None:
+    """Before ``asyncio.run`` closes the loop that they run on."""
+    watched = Watched(score=_slowly)
+
+    async def block() -> None:
+        async with watched.tracker:
+            await watched.engine().aquery("Blue?")
+
+    async def drained() -> None:
+        with watched.tracker:
+            await watched.engine().aquery("Blue?")
+        await watched.tracker.drained()
+
+    asyncio.run(block() if way == "async with" else drained())
+
+    assert {"counted": 1} == watched.tracker.counts
+
+
+def test_a_score_whose_loop_is_closed_is_counted_as_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """And the log says what to wait for."""
+    watched = Watched(score=_slowly)
+
+    async def hasty() -> None:
+        with watched.tracker:
+            await watched.engine().aquery("Blue?")
+
+    asyncio.run(hasty())
+
+    assert {"lost": 1} == watched.tracker.counts
+    assert "await drained()" in caplog.text
+
+
+def test_the_end_of_a_block_waits_for_scores_in_threads() -> None:
+    """Where no loop runs that would have to stop."""
+    watched = Watched(score=_slowly)
+    with watched.tracker:
+        watched.engine().query("Blue?")
 
     assert {"counted": 1} == watched.tracker.counts
 

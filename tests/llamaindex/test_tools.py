@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -14,12 +15,14 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.query_engine import CustomQueryEngine, RouterQueryEngine
 from llama_index.core.selectors import LLMSingleSelector, PydanticSingleSelector
 from llama_index.core.tools import FunctionTool, QueryEngineTool
+from llama_index_instrumentation.dispatcher import instrument_tags
 from pydantic import BaseModel
 
 from llamaindex_pickllm import RoutedLLM
@@ -53,6 +56,22 @@ def mixed(**settings: Any) -> RoutedLLM:
         name: ScriptedLLM(model=name, arguments=ARGUMENTS, says=name) for name in ("one", "two")
     }
     return RoutedLLM(llms={"text": ScriptedTextLLM(), **able}, **{"seed": 1, **settings})
+
+
+def tool_result(call_id: str) -> ChatMessage:
+    """What a tool gave."""
+    told = {"tool_call_id": call_id}
+    return ChatMessage(role=MessageRole.TOOL, content="5", additional_kwargs=told)
+
+
+@contextmanager
+def below(span_id: str) -> Iterator[None]:
+    """As in a span of somebody's."""
+    token = active_span_id.set(span_id)
+    try:
+        yield
+    finally:
+        active_span_id.reset(token)
 
 
 async def _alast(awaited: Any) -> Any:
@@ -136,6 +155,71 @@ async def test_a_tool_loop_stays_with_the_arm_that_began_it() -> None:
         assert latest.held is not None
         assert (latest.arm, "tool loop") == (latest.held.arm, latest.held.reason)
         assert 2 == llm.stats()["decisions"] - before
+
+
+class Numbering(ScriptedLLM):
+    """Numbers its tool calls, as small servers do."""
+
+    def _message(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> ChatMessage:
+        message = super()._message(messages, kwargs)
+        for block in message.blocks:
+            if isinstance(block, ToolCallBlock):
+                block.tool_call_id = "call_1"
+        return message.model_copy(update={"additional_kwargs": {}})
+
+
+@pytest.mark.parametrize("kind", ["tag", "span"])
+def test_runs_that_ask_the_same_at_once_keep_their_arms(kind: str) -> None:
+    """Though the ids of their tool calls are the same, too."""
+    able = {name: Numbering(model=name, arguments=ARGUMENTS) for name in ("one", "two")}
+    llm = RoutedLLM(llms=able, policy="random", seed=1)
+
+    def within(run: str) -> AbstractContextManager[Any]:
+        return instrument_tags({"llamaindex.run_id": run}) if kind == "tag" else below(run)
+
+    begun = {}
+    for arm in able:
+        with within(f"run of {arm}"):
+            response = llm.chat_with_tools([TOOL], user_msg="2 + 3?", model=arm)
+            begun[arm] = [*user("2 + 3?"), response.message, tool_result("call_1")]
+    went_on = {}
+    for arm, history in begun.items():
+        with within(f"run of {arm}"):
+            went_on[arm] = stamp_on(llm.chat_with_tools([TOOL], chat_history=history))["arm"]
+
+    assert {"one": "one", "two": "two"} == went_on
+
+
+TOOLLESS: dict[str, Callable[[RoutedLLM], ChatResponse]] = {
+    "chat": lambda llm: llm.chat_with_tools([], user_msg="Blue?", tool_required=False),
+    "achat": lambda llm: asyncio.run(_awaited(llm.achat_with_tools([], user_msg="Blue?"))),
+    "stream_chat": lambda llm: last(llm.stream_chat_with_tools([], user_msg="Blue?")),
+    "astream_chat": lambda llm: asyncio.run(
+        _alast(llm.astream_chat_with_tools([], user_msg="Blue?"))
+    ),
+}
+
+
+@pytest.mark.parametrize("way", TOOLLESS)
+def test_without_tools_an_arm_that_calls_none_answers_as_in_a_chat(way: str) -> None:
+    """It is asked once, and calls no tool."""
+    llm = mixed(policy=Fixed(arm="text"))
+    response = TOOLLESS[way](llm)
+
+    assert "text" == stamp_on(response)["arm"]
+    assert "Hello there, friend" == response.message.content
+    assert [] == llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+    with pytest.raises(ValueError, match="no tool was called"):
+        llm.get_tool_calls_from_response(response)
+
+
+async def test_an_agent_without_tools_may_be_answered_by_any_arm() -> None:
+    """Also by one that calls none."""
+    llm = mixed(policy=Fixed(arm="text"))
+    output = await FunctionAgent(tools=[], llm=llm).run("Blue?")
+
+    assert "Hello there, friend" == str(output)
+    assert 0 == llm.stats()["fallbacks"]
 
 
 def test_another_arm_can_read_what_the_first_one_called() -> None:
