@@ -17,6 +17,7 @@ What it is made of:
     arms.py          what LLMs say of themselves            metadata.py   the pool as one LLM
     conversations.py which arm a conversation stays with
     tracing.py       spans around a decision                hearing.py    tokens told in events
+    units.py         what a unit asks and answers           streams.py    read below their query
     threads.py       blocking arms under async              local_turns.py turns for chat templates
 """
 

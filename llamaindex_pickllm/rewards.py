@@ -39,10 +39,10 @@ from llama_index.core.instrumentation.events.chat_engine import (
     StreamChatErrorEvent,
 )
 from llama_index.core.instrumentation.span import active_span_id
-from llama_index.core.workflow.errors import WorkflowCancelledByUser
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import BaseModel, PrivateAttr
+from workflows.errors import WorkflowCancelledByUser
 
 from llamaindex_pickllm.tracing import QuietSpanHandler, install, span_chain
 from llamaindex_pickllm.units import FinishedUnit, Kind, answer_of, kind_of, output_of, question_of
@@ -298,10 +298,11 @@ class _Spans(QuietSpanHandler):
         bound_args: Any,
         instance: Any = None,
         parent_id: str | None = None,
+        tags: Any = None,
         **kwargs: Any,
     ) -> None:
-        tags = active_instrument_tags.get()  # workflows hand none over
-        self._tracker.began(id_, instance, parent_id, bound_args.arguments, tags)
+        around = tags or active_instrument_tags.get()  # workflows hand none over
+        self._tracker.began(id_, instance, parent_id, bound_args.arguments, around)
 
     def span_exit(self, id_: str, *args: Any, result: Any = None, **kwargs: Any) -> None:
         self._tracker.returned(id_, result)

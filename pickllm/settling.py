@@ -96,9 +96,9 @@ class Settling(Generic[F]):
     def drained(self) -> Awaitable[object]:
         """For awaiting: the async scores under way, on this loop and in threads, are booked."""
         here = asyncio.get_running_loop()
-        threads = asyncio.ensure_future(asyncio.to_thread(self.join))
-        scoring = (future for future in self._pending if future.get_loop() is here)
-        return asyncio.wait([threads, *scoring])
+        waited: list[asyncio.Future[Any]] = [here.create_task(asyncio.to_thread(self.join))]
+        waited += [future for future in self._pending if future.get_loop() is here]
+        return asyncio.wait(waited)
 
     def join(self, timeout_s: float = math.inf) -> bool:
         """Wait for the async scores in threads, so long at most; whether all are booked."""

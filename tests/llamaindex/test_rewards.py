@@ -22,10 +22,10 @@ from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
-from llama_index.core.workflow.errors import WorkflowCancelledByUser
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import instrument_tags
 from pydantic import BaseModel
+from workflows.errors import WorkflowCancelledByUser
 
 from llamaindex_pickllm import EvaluatorScore, FinishedUnit, RewardTracker, RoutedLLM, score_of
 from pickllm import ConfigError
@@ -218,12 +218,29 @@ def test_a_stream_that_nobody_holds_is_closed(words: int, tracked: bool) -> None
             next(response.response_gen)
         del response
         gc.collect()
-    counts = sum((arm.counts for arm in watched.llm.llms.values()), Counter())
+    counts: Counter[str] = Counter()
+    for arm in watched.llm.llms.values():
+        counts += arm.counts
 
     assert counts["opened"] == counts["closed"] == 1
     assert 1 == watched.llm.stats()["outcome_abandoned"]
     assert ({"interrupted": 1} if tracked else {}) == watched.tracker.counts
     assert not watched.tracker._open
+
+
+@pytest.mark.parametrize("words", [0, 1])
+async def test_an_async_stream_that_nobody_holds_is_closed(words: int, watched: Watched) -> None:
+    """By the loop, a little later."""
+    response = await watched.engine(streaming=True).aquery("Blue?")
+    tokens = response.async_response_gen()
+    for _ in range(words):
+        await anext(tokens)
+    del response, tokens
+    gc.collect()
+    await until(lambda: bool(watched.tracker.counts["interrupted"]))
+
+    assert {"interrupted": 1} == watched.tracker.counts
+    assert [] == watched.units
 
 
 def test_a_stream_that_was_read_is_judged_as_a_whole_response(watched: Watched) -> None:
@@ -338,7 +355,7 @@ async def test_an_async_score_runs_beside_what_comes_next() -> None:
 
 
 async def _slowly(_: FinishedUnit) -> float:
-    for _ in range(20):
+    for _turn in range(20):
         await asyncio.sleep(0)
     return 1.0
 
