@@ -24,7 +24,8 @@ What it is made of:
 from llamaindex_pickllm.evaluators import EvaluatorScore, score_of
 from llamaindex_pickllm.llm import RoutedLLM
 from llamaindex_pickllm.local import LocalLLM
-from llamaindex_pickllm.rewards import FinishedUnit, RewardTracker
+from llamaindex_pickllm.rewards import RewardTracker
+from llamaindex_pickllm.units import FinishedUnit
 from pickllm import __version__
 
 __all__ = [

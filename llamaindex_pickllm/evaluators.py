@@ -20,7 +20,7 @@ from llama_index.core.evaluation import (
 )
 
 from llamaindex_pickllm.llm import RoutedLLM
-from llamaindex_pickllm.rewards import FinishedUnit
+from llamaindex_pickllm.units import FinishedUnit
 from pickllm.errors import ConfigError
 
 __all__ = ["EvaluatorScore", "Scale", "score_of"]

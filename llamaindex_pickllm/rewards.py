@@ -49,7 +49,7 @@ from llamaindex_pickllm.units import FinishedUnit, Kind, answer_of, kind_of, out
 from pickllm.lock import Lock
 from pickllm.settling import Settling, router_of
 
-__all__ = ["FinishedUnit", "Kind", "RewardTracker", "Score"]
+__all__ = ["RewardTracker", "Score"]
 
 _MOST_OPEN = 10_000
 """Units under way; streams that nobody reads to the end would pile up."""
