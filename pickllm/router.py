@@ -207,11 +207,12 @@ class Router:
             BudgetExceeded: None of those that may is affordable.
         """
         able, unable = self.pool.eligible(request)
+        seen = self._seen(request) if features is None else features
         if self._spending is None:
-            decision = self._drawn(request, features, able, unable)
+            decision = self._drawn(request, seen, able, unable)
             self._enter(decision, request.trace_ids)
             return decision
-        decision = self._afforded(self._spending, request, features, able, unable)
+        decision = self._afforded(self._spending, request, seen, able, unable)
         try:
             self._enter(decision, request.trace_ids)
         except BaseException:
@@ -231,18 +232,17 @@ class Router:
     def _drawn(
         self,
         request: Request,
-        features: Vector | None,
+        features: Vector,
         able: tuple[str, ...],
         unable: Mapping[str, str],
     ) -> Decision:
         now_s = self._clock()
         arms, resting, rng = self._prepared(able, now_s)
         held = request.hold if request.hold and request.hold.arm in arms else None
-        seen = self._seen(request) if features is None else features
         situation = Situation(
             arms=arms,
             request=request,
-            features=seen,
+            features=features,
             cards=tuple(self.pool[arm] for arm in arms),
             weights=request.weights or self._weights,
             anchors=self._anchors,
@@ -263,7 +263,7 @@ class Router:
             ineligible={**unable, **resting},
             policy=self._policy_name,
             held=held,
-            features=seen,
+            features=features,
             session=request.session,
             tenant=request.tenant,
         )
@@ -272,7 +272,7 @@ class Router:
         self,
         spending: Spending,
         request: Request,
-        features: Vector | None,
+        features: Vector,
         able: tuple[str, ...],
         unable: Mapping[str, str],
     ) -> Decision:

@@ -26,7 +26,9 @@ from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
     Manifest,
     Training,
+    chances_of,
     head_and_tail,
+    packages,
     padded,
     pair_battles,
     train_best,
@@ -43,6 +45,7 @@ TEMPLATE = ("Rate from 1 to 5 how much this needs the stronger model.\n\n", "\n\
 _KIND = "causal model"
 _SCORES = tuple(f"[[{level}]]" for level in range(1, LEVELS + 1))
 _PROMPTS_AT_ONCE = 16
+_WHAT = "to fine-tune a language model"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +79,7 @@ class CausalSettings:
         place = Path(self.folder)
         if place.exists():
             raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
-        transformers, torch = _packages()
+        transformers, torch = packages(_WHAT)
         torch.manual_seed(self.training.seed)
         tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
         tokenizer.add_special_tokens({"additional_special_tokens": list(_SCORES)})
@@ -155,7 +158,7 @@ class CausalClassifier:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        transformers, _ = _packages()
+        transformers, _ = packages(_WHAT)
         model = transformers.AutoModelForCausalLM.from_pretrained(self.folder)
         return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
 
@@ -173,15 +176,6 @@ class CausalClassifier:
             worth = (worth >= 0.75).astype(float)
         strong = chances @ worth
         return np.stack((strong, 1.0 - strong), axis=1)
-
-
-def _packages() -> tuple[Any, Any]:
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtra("to fine-tune a language model", extra="local") from error
-    return transformers, torch
 
 
 def _score_tokens(tokenizer: Any) -> list[int]:
@@ -206,14 +200,6 @@ def _logits(model: Any, rows: Sequence[Sequence[int]], scores: Sequence[int]) ->
 
 
 def _chances(model: Any, rows: Sequence[Sequence[int]], scores: Sequence[int]) -> Floats:
-    import torch
-
-    found = np.zeros((len(rows), LEVELS))
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    with torch.no_grad():
-        for start in range(0, len(rows), _PROMPTS_AT_ONCE):
-            places = order[start : start + _PROMPTS_AT_ONCE]
-            found[places] = (
-                _logits(model, [rows[at] for at in places], scores).softmax(dim=-1).numpy()
-            )
-    return found
+    return chances_of(
+        rows, lambda some: _logits(model, some, scores), labels=LEVELS, at_once=_PROMPTS_AT_ONCE
+    )

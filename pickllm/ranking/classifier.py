@@ -20,12 +20,14 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import PreferenceTable
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import ConfigError
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
     Manifest,
     Training,
+    chances_of,
     head_and_tail,
+    packages,
     padded,
     pair_battles,
     train_best,
@@ -36,6 +38,7 @@ __all__ = ["Classifier", "ClassifierSettings"]
 _KIND = "classifier"
 _STRONG, _TIE, _WEAK = 0, 1, 2
 _PROMPTS_AT_ONCE = 32
+_WHAT = "to fine-tune a classifier"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +70,7 @@ class ClassifierSettings:
         place = Path(self.folder)
         if place.exists():
             raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
-        transformers, torch = _packages()
+        transformers, torch = packages(_WHAT)
         torch.manual_seed(self.training.seed)
         tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
         model = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -127,7 +130,7 @@ class Classifier:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        transformers, _ = _packages()
+        transformers, _ = packages(_WHAT)
         model = transformers.AutoModelForSequenceClassification.from_pretrained(self.folder)
         return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
 
@@ -148,15 +151,6 @@ class Classifier:
         return np.stack((strong, 1.0 - strong), axis=1)
 
 
-def _packages() -> tuple[Any, Any]:
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtra("to fine-tune a classifier", extra="local") from error
-    return transformers, torch
-
-
 def _tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]:
     longest = min(limit, tokenizer.model_max_length)
     whole = (text.encode(errors="replace").decode() for text in texts)
@@ -168,14 +162,9 @@ def _padding(tokenizer: Any) -> int:
 
 
 def _chances(model: Any, rows: Sequence[Sequence[int]], padding: int) -> Floats:
-    """Probabilities of the labels, ``[rows, 3]``; rows of like length go together."""
-    import torch
-
-    found = np.zeros((len(rows), 3))
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    with torch.no_grad():
-        for start in range(0, len(rows), _PROMPTS_AT_ONCE):
-            places = order[start : start + _PROMPTS_AT_ONCE]
-            logits = model(**padded([rows[at] for at in places], padding=padding)).logits
-            found[places] = logits.float().softmax(dim=-1).numpy()
-    return found
+    return chances_of(
+        rows,
+        lambda some: model(**padded(some, padding=padding)).logits,
+        labels=3,
+        at_once=_PROMPTS_AT_ONCE,
+    )

@@ -18,14 +18,16 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import PreferenceTable
-from pickllm.errors import ConfigError, StateConflict
+from pickllm.errors import ConfigError, MissingExtra, StateConflict
 from pickllm.evaluation.metrics import apgr, routing_curve
 
 __all__ = [
     "Manifest",
     "PairBattles",
     "Training",
+    "chances_of",
     "head_and_tail",
+    "packages",
     "padded",
     "pair_battles",
     "train_best",
@@ -202,6 +204,42 @@ def train_best(
             break
     model.load_state_dict(best)
     return found
+
+
+def chances_of(
+    rows: Sequence[Sequence[int]],
+    logits: Callable[[Sequence[Sequence[int]]], Any],
+    *,
+    labels: int,
+    at_once: int,
+) -> Floats:
+    """Probabilities of the labels, ``[rows, labels]``; rows of like length go together.
+
+    Args:
+        rows: Tokens of each prompt.
+        logits: What a model says of some rows, as a tensor ``[rows, labels]``.
+        labels: How many there are.
+        at_once: How many rows a model is given in one go.
+    """
+    import torch
+
+    found = np.zeros((len(rows), labels))
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    with torch.no_grad():
+        for start in range(0, len(rows), at_once):
+            places = order[start : start + at_once]
+            found[places] = logits([rows[at] for at in places]).float().softmax(dim=-1).numpy()
+    return found
+
+
+def packages(what: str) -> tuple[Any, Any]:
+    """`transformers` and `torch`, or `MissingExtra` which says that ``what`` needs them."""
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(what, extra="local") from error
+    return transformers, torch
 
 
 def _hashable(value: Any) -> Any:
