@@ -10,6 +10,9 @@ Explorer    how to choose among estimates                explorers/
 Featurizer  a prompt as a vector                         features/, embedded.py
 Scorer      how good an answer is                        scoring/
 Reward      score, cost and latency in one number        rewards.py
+Cascade     whether an answer will do, and whom to ask   cascading/
+Cache       answers given before                         cache/
+Adaptation  what an arm reads in place of the prompt     prompting/
 Store       bytes under keys, with versions              stores/
 Journal     what was decided and said, in one order      stores/
 Port        one framework's models                       langchain_pickllm, llamaindex_pickllm
@@ -21,23 +24,35 @@ from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from pickllm.rng import Rng
 from pickllm.types import (
+    Arm,
     Call,
     Choice,
+    Decision,
+    Draft,
     Estimate,
     Experience,
+    Kept,
+    Move,
     Observation,
     Piece,
+    Recite,
+    Release,
     Reply,
     Request,
+    Said,
     Situation,
     Vector,
+    Withdraw,
     Work,
 )
 
 __all__ = [
+    "Adaptation",
     "Additive",
     "Asking",
     "BringsFeatures",
+    "Cache",
+    "Cascade",
     "Entry",
     "Estimator",
     "Explorer",
@@ -61,8 +76,9 @@ __all__ = [
 T = TypeVar("T")
 S = TypeVar("S")
 
-Step: TypeAlias = Call | Work
-"""What a flow wants done: ask a model, or do some local work that may block."""
+Step: TypeAlias = Call | Release | Withdraw | Recite | Work
+"""What a flow wants done: ask a model, go on with a held-back answer or not, give an answer that
+was kept, or do some local work that may block."""
 
 Asking: TypeAlias = Generator[Step, Any, T]
 """Code that may ask, then returns ``T``. It never waits itself: a driver does, sync or async."""
@@ -199,6 +215,57 @@ class Reward(Protocol):
         """Reward in [0, 1]. A cost of None is unknown, and is left out of it."""
 
 
+class Cascade(Protocol):
+    """Whether an answer is good enough, and whom to ask next where it is not. Settings only."""
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line."""
+
+    @property
+    def scorer(self) -> Scorer:
+        """What scores each draft."""
+
+    @property
+    def hold_back_chars(self) -> int:
+        """How much of a stream is read before it is scored and shown, or left; at least 1."""
+
+    def move(self, situation: Situation, drafts: Sequence[Draft], rng: Rng) -> Move:
+        """What to do now. Without drafts it names the arm to begin with.
+
+        It asks only arms of ``situation`` that have no draft yet; and a draft that is partial can
+        be shown only while it is the newest.
+        """
+
+
+class Cache(Protocol):
+    """Answers given before, for requests like those. May block; safe to share between threads.
+
+    It keeps apart, whatever it deems similar: tenants, and requests whose ``call_digest``, system
+    messages or earlier turns differ.
+    """
+
+    def recall(self, request: Request) -> Kept | None:
+        """An answer that may serve, or None."""
+
+    def keep(self, request: Request, kept: Kept) -> None:
+        """Keep an answer, if it is fit to be given again."""
+
+    def judged(self, decision_id: str, value: float) -> None:
+        """Hear how good an answer was, in [0, 1], by the decision that it was given in."""
+
+
+class Adaptation(Protocol):
+    """What an arm reads in place of the conversation: fewer examples, fewer words. May block."""
+
+    @property
+    def name(self) -> str:
+        """Name and settings in one line; part of what answers are kept under."""
+
+    def adapted(self, request: Request, arm: Arm) -> Sequence[Said]:
+        """The conversation as ``arm`` shall read it; ``request.turns`` where nothing is gained."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """What a store holds under a key."""
@@ -293,3 +360,9 @@ class Port(Protocol):
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
         """The whole answer from all its pieces, of which there is at least one."""
+
+    def recited(self, decision: Decision, kept: Kept) -> Reply:
+        """An answer that was kept, as the framework's own object."""
+
+    def recited_pieces(self, decision: Decision, kept: Kept) -> Iterator[Piece]:
+        """The same as a stream of its own; at least one piece."""

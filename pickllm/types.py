@@ -26,22 +26,30 @@ __all__ = [
     "Capability",
     "Choice",
     "Decision",
+    "Draft",
     "Estimate",
     "Experience",
     "Feedback",
     "Forecast",
     "Hold",
+    "Kept",
+    "Move",
     "Observation",
     "Outcome",
     "Piece",
+    "Recite",
+    "Release",
     "Reply",
     "Request",
+    "Role",
     "Routed",
+    "Said",
     "Situation",
     "Status",
     "Usage",
     "Vector",
     "Weights",
+    "Withdraw",
     "Work",
 ]
 
@@ -51,9 +59,12 @@ Vector: TypeAlias = NDArray[np.float32]
 Capability: TypeAlias = Literal["tools", "structured_output", "images", "audio", "video", "pdf"]
 """What a request may need and an arm may lack."""
 
-Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned"]
+Status: TypeAlias = Literal["open", "ok", "error", "cancelled", "abandoned", "rejected"]
 """How a decision stands: open until the arm is done; abandoned when a stream's consumer left, or
-was cancelled after something was shown."""
+was cancelled after something was shown; rejected is an answer that a cascade did not show."""
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+"""Who says something in a conversation."""
 
 NO_FEATURES: Vector = np.zeros(0, dtype=np.float32)
 """Features of a prompt that nobody looked at."""
@@ -132,6 +143,18 @@ class Anchors:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """One message of a conversation, without any framework's objects."""
+
+    role: Role
+    text: str
+    at: int | None = None
+    """Its place among the framework's messages; None for one that was put in."""
+    plain: bool = True
+    """Whether the text is all there is of it: no images, tool calls, reasoning or names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """One prompt to be routed, without any framework's objects."""
 
@@ -154,6 +177,11 @@ class Request:
     weights: Weights | None = None
     """What matters how much for this one; None leaves it to the router. Policies that predict
     quality, cost and latency apart follow it at once; those that learn one reward do not."""
+    turns: tuple[Said, ...] = ()
+    """The whole conversation, as far as it is text; empty where the caller gives only ``text``."""
+    call_digest: str = ""
+    """Digest of what shapes an answer beside the conversation: tools, response format, sampling.
+    Empty where the caller does not say; then no cache may answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,6 +319,52 @@ class Reply:
     """Who answered; filled in by the driver."""
     calls_tools: bool = False
     """Whether it asks for tools: a step on the way, whose text is no answer to be judged by."""
+    partial: bool = False
+    """Whether it is the beginning of a stream that is held back, and goes on when released."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """An answer that a cascade has bought and not shown yet."""
+
+    arm: str
+    score: float | None
+    """What the scorer gave it, in [0, 1]; None where it could not tell."""
+    cost_usd: float | None
+    latency_s: float
+    partial: bool = False
+    """Whether only its beginning was scored: it can be gone on with, but not come back to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """What a cascade does next: ask an arm, show a draft, or, with neither, give no answer."""
+
+    ask: str | None = None
+    """The arm to ask."""
+    show: int | None = None
+    """Place of the draft to show among those bought."""
+    reason: str = ""
+    """Why, for `explain`: such as "below the threshold"."""
+    propensity: float = 1.0
+    """Probability with which this move was drawn, where chance had a part in it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """An answer that is kept for requests to come."""
+
+    text: str
+    arm: str
+    decision_id: str
+    policy: str = ""
+    """Name and settings of what chose the arm."""
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    score: float | None = None
+    """In [0, 1]; None where nobody scored it."""
+    time_s: float = 0.0
+    """When it was given, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,6 +384,33 @@ class Call:
     decision: Decision
     arm: str
     timeout_s: float | None = None
+    turns: tuple[Said, ...] | None = None
+    """The conversation as this arm shall read it; None as it was given."""
+    hold_back_chars: int | None = None
+    """Show nothing before a `Release`, and stop a stream when so much of it is there; None shows
+    everything as it comes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """A step of a flow: show a reply that was held back, to its end, and send back the whole."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withdraw:
+    """A step of a flow: stop the stream of a reply that was held back; it is never shown."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recite:
+    """A step of a flow: show an answer that was kept, as if an arm gave it, and send it back."""
+
+    decision: Decision
+    kept: Kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
