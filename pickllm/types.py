@@ -375,6 +375,8 @@ class Piece:
     """The framework's own chunk."""
     visible: bool
     """Whether its consumer sees something of it: text, or a part of a tool call."""
+    chars: int = 0
+    """How much text it shows, for answers that are held back; what shows none is read whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
