@@ -78,7 +78,7 @@ def stream(
     """Drive a flow, yielding the payloads of its answer's pieces; returns the flow's result."""
     journey = _Journey(flow)
     with contextlib.ExitStack() as drafts, journey.interruptible():
-        drafts.callback(lambda: [_close(question) for question in journey.drafts])
+        drafts.callback(journey.close_drafts)
         while (step := journey.step) is not None:
             try:
                 if isinstance(step, Work):
@@ -172,8 +172,13 @@ class _Journey(Generic[T]):
                 self.fail(Interrupted(status, so_far=so_far, waited_s=waited_s))
             raise
 
-    async def aclose_drafts(self) -> None:
+    def close_drafts(self) -> None:
         """Stop the streams that are still held back."""
+        for question in self.drafts:
+            _close(question)
+
+    async def aclose_drafts(self) -> None:
+        """The same under a loop."""
         for question in self.drafts:
             await _aclose(question)
 
@@ -217,20 +222,18 @@ def _shown(
             if step.hold_back_chars is not None:
                 journey.drafts.append(question)
                 return _held_back(question)
-            yield from _to_its_end(question)
-            yield from question.rest()
-            return question.reply()
         case Release():
             question = journey.goes_on(step)
             yield from question.show()
-            yield from _to_its_end(question)
-            return question.reply()
         case Withdraw():
             _close(journey.goes_on(step))
             return step.reply
         case Recite():
             yield from (piece.payload for piece in port.recited_pieces(step.decision, step.kept))
             return port.recited(step.decision, step.kept)
+    yield from _to_its_end(question)
+    yield from question.rest()
+    return question.reply()
 
 
 async def _ashown(
@@ -250,27 +253,25 @@ async def _ashown(
                 journey.drafts.append(question)
                 value.append(await _aheld_back(question))
                 return
-            async with contextlib.aclosing(_ato_its_end(question)) as payloads:
-                async for payload in payloads:
-                    yield payload
-            for payload in question.rest():
-                yield payload
-            value.append(question.reply())
         case Release():
             question = journey.goes_on(step)
             for payload in question.show():
                 yield payload
-            async with contextlib.aclosing(_ato_its_end(question)) as payloads:
-                async for payload in payloads:
-                    yield payload
-            value.append(question.reply())
         case Withdraw():
             await _aclose(journey.goes_on(step))
             value.append(step.reply)
+            return
         case Recite():
             for piece in port.recited_pieces(step.decision, step.kept):
                 yield piece.payload
             value.append(port.recited(step.decision, step.kept))
+            return
+    async with contextlib.aclosing(_ato_its_end(question)) as payloads:
+        async for payload in payloads:
+            yield payload
+    for payload in question.rest():
+        yield payload
+    value.append(question.reply())
 
 
 def _to_its_end(question: Question) -> Generator[Any, None, None]:

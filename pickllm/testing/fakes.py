@@ -74,13 +74,13 @@ class ScriptedPort:
         text = "".join(piece.payload for piece in pieces)
         return Reply(text=text, message=text, usage=self.arm_to_script[call.arm].usage)
 
-    def recited(self, decision: Decision, kept: Kept) -> Reply:  # noqa: ARG002  # the protocol's
+    def recited(self, decision: Decision, kept: Kept) -> Reply:  # the protocol's
         """The text that was kept."""
         return Reply(text=kept.text, message=kept.text, usage=kept.usage, called=False)
 
     def recited_pieces(
         self,
-        decision: Decision,  # noqa: ARG002  # the protocol's
+        decision: Decision,  # the protocol's
         kept: Kept,
     ) -> Iterator[Piece]:
         """The text that was kept, in one piece."""
