@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "scoring",
         "stores",
     ),
-    ("policies",),
+    ("cascading", "policies"),
     ("learner", "settings", "spending"),
     ("drive", "explanation", "flow", "fold", "handover", "testing"),
     ("keeper",),
