@@ -26,7 +26,7 @@ from pickllm.question import Clock, Question
 from pickllm.time_limits import first_in_thread, in_thread, timed_out
 from pickllm.types import Call, Piece, Recite, Release, Reply, Withdraw, Work
 
-__all__ = ["Clock", "arun", "astream", "run", "stream", "work"]
+__all__ = ["arun", "astream", "run", "stream", "work"]
 
 T = TypeVar("T")
 

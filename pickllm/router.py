@@ -438,6 +438,11 @@ class Router:
     # What it knows
 
     @property
+    def fallback(self) -> Fallback:
+        """Who takes over from an arm that fails."""
+        return self._decider.fallback
+
+    @property
     def seed(self) -> int:
         """What makes the draws repeatable."""
         return self._decider.seed
