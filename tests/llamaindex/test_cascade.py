@@ -73,7 +73,7 @@ def test_tools_that_are_called_are_called_once() -> None:
 
     llm = climbing()
     for arm in llm.llms.values():
-        arm.arguments = {"city": "Oslo"}  # type: ignore[attr-defined]  # a scripted one
+        arm.arguments = {"city": "Oslo"}
     llm.predict_and_call([FunctionTool.from_defaults(look)], "Weather in Oslo?")
     assert ["Oslo"] == called
 
@@ -87,8 +87,8 @@ def test_tool_calls_are_scored_by_their_arguments(arguments: dict[str, Any], arm
         return city
 
     llm = climbing()
-    llm.llms["small"].arguments = arguments  # type: ignore[attr-defined]  # a scripted one
-    llm.llms["large"].arguments = {"city": "Oslo"}  # type: ignore[attr-defined]  # as above
+    llm.llms["small"].arguments = arguments
+    llm.llms["large"].arguments = {"city": "Oslo"}
     response = llm.chat_with_tools([FunctionTool.from_defaults(look)], "Weather in Oslo?")
     assert arm == response.additional_kwargs["pickllm"]["arm"]
 
@@ -100,7 +100,7 @@ def test_every_way_of_asking_is_served_again(way: str) -> None:
     first, again = (WAYS[way](llm, PROMPT) for _ in range(2))
 
     assert "four five six" == answer(first) == answer(again)
-    assert 1 == llm.llms["only"].calls  # type: ignore[attr-defined]  # a scripted one
+    assert 1 == llm.llms["only"].calls
     if way in ANSWERS:
         stamps = [given.additional_kwargs["pickllm"] for given in (first, again)]
         assert stamps[0]["decision_id"] == stamps[1]["recites"]
@@ -129,10 +129,10 @@ def test_tenants_are_told_apart() -> None:
     llm.chat(user(PROMPT), tenant="red")
     with instrument_tags({"tenant": "blue"}):
         llm.chat(user(PROMPT))
-    assert 2 == llm.llms["only"].calls  # type: ignore[attr-defined]  # a scripted one
+    assert 2 == llm.llms["only"].calls
     with instrument_tags({"tenant": "red"}):
         llm.chat(user(PROMPT))
-    assert 2 == llm.llms["only"].calls  # type: ignore[attr-defined]  # as above
+    assert 2 == llm.llms["only"].calls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +153,7 @@ def test_the_arm_reads_the_adapted_conversation(way: str) -> None:
     llm = RoutedLLM(llms={"only": ScriptedLLM()}, adaptations=Shorter())
     WAYS[way](llm, "A very long question {with braces}")
 
-    (asked,) = llm.llms["only"].seen  # type: ignore[attr-defined]  # a scripted one
+    (asked,) = llm.llms["only"].seen
     assert "question" == asked.prompt
 
 
@@ -161,7 +161,7 @@ def test_structures_are_asked_for_with_the_adapted_prompt() -> None:
     """A template that was filled in."""
     llm = RoutedLLM(llms={"only": ScriptedLLM(arguments={"name": "Oslo"})}, adaptations=Shorter())
     assert City(name="Oslo") == llm.structured_predict(City, PromptTemplate("{a} city"), a="One")
-    (asked,) = llm.llms["only"].seen  # type: ignore[attr-defined]  # a scripted one
+    (asked,) = llm.llms["only"].seen
     assert "question" == asked.prompt
 
 
@@ -170,7 +170,7 @@ def test_messages_that_stay_are_the_same_objects() -> None:
     history = [ChatMessage(role=MessageRole.SYSTEM, content="Be brief"), *user("A long one")]
     llm = RoutedLLM(llms={"only": ScriptedLLM()}, adaptations=Shorter())
     llm.chat(history)
-    (asked,) = llm.llms["only"].seen  # type: ignore[attr-defined]  # a scripted one
+    (asked,) = llm.llms["only"].seen
     assert history[0] is asked.messages[0]
     assert "A long one" == history[1].content
     assert (0, 1) == tuple(said.at for said in turns_of(history))
