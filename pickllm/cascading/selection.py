@@ -1,0 +1,236 @@
+"""Which cascade to run: found on some rows, confirmed on others, or not run at all.
+
+    fit      the scorer learns from these rows; nothing else does       (before a table is scored)
+    tune     all cascades are tried; a few along the frontier are candidates, safest first
+    confirm  each is tested in that order:  H0  mean(cascade - best single) <= -epsilon
+             until one cannot be rejected at level delta; the cheapest rejected before it is taken
+
+The cheapest of thousands of cascades that seem good enough on some rows is worse on others: it was
+chosen for its luck. Tested in an order that the confirming rows had no part in, the first false one
+ends the tests, so with probability 1 - delta whatever is taken is at most epsilon worse than the
+best single arm (fixed sequence testing). Where not even the first is confirmed, the best single arm
+is taken. Which arm that is the tuning rows say.
+
+References: Angelopoulos et al., Learn then test (2021), arXiv 2110.01052, with the test of
+`betting.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+
+import numpy as np
+
+from pickllm.arrays import Floats, Integers
+from pickllm.cascading.betting import p_above
+from pickllm.cascading.scored import Plan, ScoredTable
+from pickllm.cascading.sweep import Sweep, frontier
+from pickllm.errors import ConfigError
+
+__all__ = ["Confirmed", "Selection", "Test", "confirmed", "parts_of"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Test:
+    """One candidate, on the confirming rows."""
+
+    plan: Plan
+    quality: float
+    cost_usd: float
+    """Mean for each prompt."""
+    difference: float
+    """Mean quality less that of the best single arm."""
+    interval: tuple[float, float]
+    """95 % interval of that difference, by the normal approximation; the test is exact."""
+    p_value: float
+    """Of its being at most -epsilon."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmed:
+    """What was taken, and why."""
+
+    plan: Plan
+    is_cascade: bool
+    """False where nothing was confirmed and the best single arm was taken."""
+    best_single: str
+    best_quality: float
+    """On the confirming rows."""
+    best_cost_usd: float
+    """Mean for each prompt, on the confirming rows."""
+    quality: float
+    """Of the plan, on the confirming rows."""
+    cost_usd: float
+    epsilon: float
+    delta: float
+    tests: tuple[Test, ...] = ()
+    """Safest first; the last one failed unless all were confirmed."""
+
+    @property
+    def cost_share(self) -> float:
+        """What the plan costs, as a share of the best single arm."""
+        return self.cost_usd / self.best_cost_usd if self.best_cost_usd else float("nan")
+
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """The tests as a table to print: plan, quality, cost, difference, p-value."""
+        return [
+            (
+                _words(test.plan),
+                f"{test.quality:.4f}",
+                f"{test.cost_usd:.6f}",
+                f"{test.difference:+.4f} [{test.interval[0]:+.4f}, {test.interval[1]:+.4f}]",
+                f"{test.p_value:.4f}",
+            )
+            for test in self.tests
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """What is promised, and what is tried for it."""
+
+    epsilon: float = 0.01
+    """How much worse than the best single arm the quality may be, in (0, 1)."""
+    delta: float = 0.1
+    """Probability that it is worse still, in (0, 1)."""
+    candidates: int = 10
+    """At most so many are tested, at least 1."""
+    max_usd: float = float("inf")
+    """What a prompt may cost in the mean, on the tuning rows."""
+    sweep: Sweep = field(default_factory=Sweep)
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.epsilon < 1.0 and 0.0 < self.delta < 1.0):
+            raise ConfigError("epsilon and delta must lie in (0, 1)")
+        if self.candidates < 1 or not self.max_usd > 0.0:
+            raise ConfigError("candidates must be at least 1, and max_usd above 0")
+
+    def select(self, tune: ScoredTable, confirm: ScoredTable, *, seed: int = 0) -> Confirmed:
+        """The cheapest confirmed cascade, or the best single arm.
+
+        Args:
+            tune: Rows that cascades are tried on; the scorer has not seen them.
+            confirm: Other rows, that nothing has seen.
+            seed: Puts the confirming rows into an order.
+        """
+        single = tune.single(tune.best_single)
+        plans = self._safest_first(tune, single)
+        return confirmed(plans, confirm, single=single, selection=self, seed=seed)
+
+    def _safest_first(self, tune: ScoredTable, single: Plan) -> tuple[Plan, ...]:
+        """Cascades cheaper than the best single arm that might do, those surest to do first."""
+        alone = tune.quality[:, tune.columns(single.order)[0]]
+        limit = min(self.max_usd, single.cost_usd)
+        cheaper = [plan for plan in frontier(tune, self.sweep) if plan.cost_usd < limit]
+        surety = [_surety(tune.played(plan).quality - alone, self.epsilon) for plan in cheaper]
+        hopeful = [(sure, plan) for sure, plan in zip(surety, cheaper, strict=True) if sure > 0.0]
+        return _thinned(hopeful, self.candidates)
+
+
+def confirmed(
+    plans: Sequence[Plan],
+    confirm: ScoredTable,
+    *,
+    single: Plan,
+    selection: Selection,
+    seed: int = 0,
+) -> Confirmed:
+    """Test plans in their order until one fails, and take the cheapest that did not.
+
+    Args:
+        plans: In an order that the confirming rows had no part in.
+        confirm: The confirming rows.
+        single: The best arm alone, and what is taken where nothing is confirmed.
+        selection: What is promised.
+        seed: Puts the confirming rows into an order.
+    """
+    rows = np.random.default_rng(seed).permutation(len(confirm))
+    shuffled = confirm.take(rows)
+    alone = shuffled.played(single)
+    tests: list[Test] = []
+    for plan in plans:
+        tests.append(_test(plan, shuffled, alone.quality, selection))
+        if tests[-1].p_value > selection.delta:
+            break
+    passed = [test for test in tests if test.p_value <= selection.delta]
+    taken = min(passed, key=lambda test: test.plan.cost_usd, default=None)
+    best_quality, best_cost = float(alone.quality.mean()), float(alone.cost_usd.mean())
+    return Confirmed(
+        plan=taken.plan if taken else single,
+        is_cascade=taken is not None,
+        best_single=single.order[0],
+        best_quality=best_quality,
+        best_cost_usd=best_cost,
+        quality=taken.quality if taken else best_quality,
+        cost_usd=taken.cost_usd if taken else best_cost,
+        epsilon=selection.epsilon,
+        delta=selection.delta,
+        tests=tuple(tests),
+    )
+
+
+def parts_of(
+    rows: int,
+    shares: Sequence[float],
+    *,
+    seed: int,
+    group: Integers | None = None,
+) -> tuple[Integers, ...]:
+    """Masks that share rows out at random, groups whole: ``[parts]`` of ``[rows]``.
+
+    >>> [int(mask.sum()) for mask in parts_of(10, (0.5, 0.3, 0.2), seed=1)]
+    [5, 3, 2]
+    """
+    if not all(share > 0.0 for share in shares) or abs(sum(shares) - 1.0) > 1e-9:
+        raise ConfigError(f"shares must be above 0 and add up to 1; they are {tuple(shares)}")
+    names, group_of = np.unique(np.arange(rows) if group is None else group, return_inverse=True)
+    place = np.random.default_rng(seed).permutation(len(names)) / max(1, len(names))
+    ends = np.cumsum(shares)[:-1] - 1e-12
+    part = np.searchsorted(ends, place, side="right")[group_of]
+    return tuple(part == number for number in range(len(shares)))
+
+
+def _surety(difference: Floats, epsilon: float) -> float:
+    """By how many standard errors the mean difference lies above -epsilon."""
+    error = float(difference.std()) / sqrt(len(difference)) + 1.0 / len(difference)
+    return (float(difference.mean()) + epsilon) / error
+
+
+def _thinned(hopeful: list[tuple[float, Plan]], most: int) -> tuple[Plan, ...]:
+    """The surest plan, then ever cheaper ones, each the surest for its price; at most so many."""
+    falling: list[tuple[float, Plan]] = []
+    for sure, plan in sorted(hopeful, key=lambda pair: pair[1].cost_usd):
+        if not falling or sure > falling[-1][0]:
+            falling.append((sure, plan))
+    falling.reverse()
+    if len(falling) <= most:
+        return tuple(plan for _, plan in falling)
+    places = np.unique(np.linspace(0, len(falling) - 1, most).round().astype(int))
+    return tuple(falling[place][1] for place in places)
+
+
+def _test(plan: Plan, confirm: ScoredTable, alone: Floats, selection: Selection) -> Test:
+    played = confirm.played(plan)
+    difference = played.quality - alone
+    error = 1.96 * float(difference.std()) / sqrt(len(difference))
+    mean = float(difference.mean())
+    return Test(
+        plan=plan,
+        quality=float(played.quality.mean()),
+        cost_usd=float(played.cost_usd.mean()),
+        difference=mean,
+        interval=(mean - error, mean + error),
+        p_value=p_above(
+            (difference + 1.0) / 2.0, bound=(1.0 - selection.epsilon) / 2.0, level=selection.delta
+        ),
+    )
+
+
+def _words(plan: Plan) -> str:
+    if not plan.thresholds:
+        return plan.order[0]
+    steps = [
+        f"{arm} ({'' if not plan.stop_below else f'{plan.stop_below[i]:.3f} to '}{threshold:.3f})"
+        for i, (arm, threshold) in enumerate(zip(plan.order, plan.thresholds, strict=False))
+    ]
+    return " > ".join([*steps, plan.order[-1]])
