@@ -17,6 +17,7 @@ References: Angelopoulos et al., Learn then test (2021), arXiv 2110.01052, with 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import sqrt
 
 import numpy as np
@@ -93,8 +94,8 @@ class Selection:
     """How much worse than the best single arm the quality may be, in (0, 1)."""
     delta: float = 0.1
     """Probability that it is worse still, in (0, 1)."""
-    candidates: int = 10
-    """At most so many are tested, at least 1."""
+    candidates: int = 16
+    """At most so many are tested, at least 2."""
     max_usd: float = float("inf")
     """What a prompt may cost in the mean, on the tuning rows."""
     sweep: Sweep = field(default_factory=Sweep)
@@ -102,8 +103,8 @@ class Selection:
     def __post_init__(self) -> None:
         if not (0.0 < self.epsilon < 1.0 and 0.0 < self.delta < 1.0):
             raise ConfigError("epsilon and delta must lie in (0, 1)")
-        if self.candidates < 1 or not self.max_usd > 0.0:
-            raise ConfigError("candidates must be at least 1, and max_usd above 0")
+        if self.candidates < 2 or not self.max_usd > 0.0:
+            raise ConfigError("candidates must be at least 2, and max_usd above 0")
 
     def select(self, tune: ScoredTable, confirm: ScoredTable, *, seed: int = 0) -> Confirmed:
         """The cheapest confirmed cascade, or the best single arm.
@@ -124,7 +125,7 @@ class Selection:
         cheaper = [plan for plan in frontier(tune, self.sweep) if plan.cost_usd < limit]
         surety = [_surety(tune.played(plan).quality - alone, self.epsilon) for plan in cheaper]
         hopeful = [(sure, plan) for sure, plan in zip(surety, cheaper, strict=True) if sure > 0.0]
-        return _thinned(hopeful, self.candidates)
+        return _by_price(hopeful, self.candidates)
 
 
 def confirmed(
@@ -196,17 +197,18 @@ def _surety(difference: Floats, epsilon: float) -> float:
     return (float(difference.mean()) + epsilon) / error
 
 
-def _thinned(hopeful: list[tuple[float, Plan]], most: int) -> tuple[Plan, ...]:
-    """The surest plan, then ever cheaper ones, each the surest for its price; at most so many."""
-    falling: list[tuple[float, Plan]] = []
-    for sure, plan in sorted(hopeful, key=lambda pair: pair[1].cost_usd):
-        if not falling or sure > falling[-1][0]:
-            falling.append((sure, plan))
-    falling.reverse()
-    if len(falling) <= most:
-        return tuple(plan for _, plan in falling)
-    places = np.unique(np.linspace(0, len(falling) - 1, most).round().astype(int))
-    return tuple(falling[place][1] for place in places)
+def _by_price(hopeful: list[tuple[float, Plan]], most: int) -> tuple[Plan, ...]:
+    """The surest plan, then the surest of each band of ever lower prices; at most so many."""
+    if not hopeful:
+        return ()
+    _, surest = max(hopeful, key=lambda pair: pair[0])
+    prices = [plan.cost_usd for _, plan in hopeful if plan.cost_usd <= surest.cost_usd]
+    ends = np.geomspace(max(min(prices), 1e-12), max(surest.cost_usd, 1e-12), most)[::-1]
+    bands = [
+        [pair for pair in hopeful if low <= pair[1].cost_usd < high]
+        for high, low in pairwise(ends.tolist())
+    ]
+    return (surest, *(max(band, key=lambda pair: pair[0])[1] for band in bands if band))
 
 
 def _test(plan: Plan, confirm: ScoredTable, alone: Floats, selection: Selection) -> Test:
