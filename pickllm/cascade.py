@@ -158,6 +158,7 @@ def _buy(
         cost_usd=attempts[-1].cost_usd,
         latency_s=reply.latency_s,
         partial=reply.partial,
+        text=reply.text,
     )
     return _Bought(reply=reply, draft=draft)
 
