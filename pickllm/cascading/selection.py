@@ -16,7 +16,7 @@ References: Angelopoulos et al., Learn then test (2021), arXiv 2110.01052, with 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import sqrt
 
@@ -24,18 +24,31 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.cascading.betting import p_above
-from pickllm.cascading.scored import Plan, ScoredTable
+from pickllm.cascading.predictive import PredictiveCascade
+from pickllm.cascading.scored import Plan, Played, ScoredTable
 from pickllm.cascading.sweep import Sweep, frontier
 from pickllm.errors import ConfigError
 
-__all__ = ["Confirmed", "Selection", "Test", "confirmed", "parts_of"]
+__all__ = ["Candidate", "Confirmed", "Recorded", "Selection", "Test", "confirmed", "parts_of"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """Something that may be confirmed, and what it made of the confirming rows."""
+
+    choice: Plan | PredictiveCascade
+    cost_usd: float
+    """Mean for each prompt on the tuning rows: what the cheapest is told by."""
+    played: Played
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Test:
     """One candidate, on the confirming rows."""
 
-    plan: Plan
+    choice: Plan | PredictiveCascade
+    tuned_usd: float
+    """Mean cost of a prompt on the tuning rows."""
     quality: float
     cost_usd: float
     """Mean for each prompt."""
@@ -51,16 +64,16 @@ class Test:
 class Confirmed:
     """What was taken, and why."""
 
-    plan: Plan
+    choice: Plan | PredictiveCascade
+    """A plan of one arm where nothing was confirmed: the best single one."""
     is_cascade: bool
-    """False where nothing was confirmed and the best single arm was taken."""
     best_single: str
     best_quality: float
     """On the confirming rows."""
     best_cost_usd: float
     """Mean for each prompt, on the confirming rows."""
     quality: float
-    """Of the plan, on the confirming rows."""
+    """Of what was taken, on the confirming rows."""
     cost_usd: float
     epsilon: float
     delta: float
@@ -69,14 +82,14 @@ class Confirmed:
 
     @property
     def cost_share(self) -> float:
-        """What the plan costs, as a share of the best single arm."""
+        """What it costs, as a share of the best single arm."""
         return self.cost_usd / self.best_cost_usd if self.best_cost_usd else float("nan")
 
     def rows(self) -> list[tuple[str, str, str, str, str]]:
-        """The tests as a table to print: plan, quality, cost, difference, p-value."""
+        """The tests as a table to print: cascade, quality, cost, difference, p-value."""
         return [
             (
-                _words(test.plan),
+                _words(test.choice),
                 f"{test.quality:.4f}",
                 f"{test.cost_usd:.6f}",
                 f"{test.difference:+.4f} [{test.interval[0]:+.4f}, {test.interval[1]:+.4f}]",
@@ -84,6 +97,29 @@ class Confirmed:
             )
             for test in self.tests
         ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """Recorded answers with what a predictive cascade looks at beside."""
+
+    table: ScoredTable
+    features: Floats
+    """Of the prompts, ``[rows, dim]``."""
+    agreement: Floats | None = None
+    """How far each two answers agree, ``[rows, arms, arms]``; or None."""
+
+    def take(self, rows: Integers) -> "Recorded":
+        """Some rows: their places, or a mask."""
+        return Recorded(
+            table=self.table.take(rows),
+            features=self.features[rows],
+            agreement=None if self.agreement is None else self.agreement[rows],
+        )
+
+    def played(self, cascade: PredictiveCascade) -> Played:
+        """What the cascade would have made of every row."""
+        return cascade.played(self.table, self.features, agreement=self.agreement)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +143,7 @@ class Selection:
             raise ConfigError("candidates must be at least 2, and max_usd above 0")
 
     def select(self, tune: ScoredTable, confirm: ScoredTable, *, seed: int = 0) -> Confirmed:
-        """The cheapest confirmed cascade, or the best single arm.
+        """The cheapest confirmed cascade by thresholds, or the best single arm.
 
         Args:
             tune: Rows that cascades are tried on; the scorer has not seen them.
@@ -115,8 +151,41 @@ class Selection:
             seed: Puts the confirming rows into an order.
         """
         single = tune.single(tune.best_single)
-        plans = self._safest_first(tune, single)
-        return confirmed(plans, confirm, single=single, selection=self, seed=seed)
+        candidates = [
+            Candidate(choice=plan, cost_usd=plan.cost_usd, played=confirm.played(plan))
+            for plan in self._safest_first(tune, single)
+        ]
+        return confirmed(candidates, confirm, single=single, selection=self, seed=seed)
+
+    def select_predictive(
+        self,
+        cascade: PredictiveCascade,
+        tune: Recorded,
+        confirm: Recorded,
+        *,
+        seed: int = 0,
+    ) -> Confirmed:
+        """The confirmed cascade that pays least for quality, or the best single arm.
+
+        Args:
+            cascade: What is tried with ever lower worth of quality; its model may have been
+                fitted on the tuning rows.
+            tune: Rows that say what each costs.
+            confirm: Other rows, that nothing has seen.
+            seed: Puts the confirming rows into an order.
+        """
+        single = tune.table.single(tune.table.best_single)
+        limit = min(self.max_usd, single.cost_usd)
+        candidates: list[Candidate] = []
+        for worth in np.geomspace(3e3, 1.0, 2 * self.candidates) * single.cost_usd:
+            each = replace(cascade, usd_per_quality=float(worth))
+            cost = float(tune.played(each).cost_usd.mean())
+            before = candidates[-1].cost_usd if candidates else limit
+            if cost < before:
+                candidates.append(
+                    Candidate(choice=each, cost_usd=cost, played=confirm.played(each))
+                )
+        return confirmed(candidates, confirm.table, single=single, selection=self, seed=seed)
 
     def _safest_first(self, tune: ScoredTable, single: Plan) -> tuple[Plan, ...]:
         """Cascades cheaper than the best single arm that might do, those surest to do first."""
@@ -129,35 +198,34 @@ class Selection:
 
 
 def confirmed(
-    plans: Sequence[Plan],
+    candidates: Sequence[Candidate],
     confirm: ScoredTable,
     *,
     single: Plan,
     selection: Selection,
     seed: int = 0,
 ) -> Confirmed:
-    """Test plans in their order until one fails, and take the cheapest that did not.
+    """Test candidates in their order until one fails, and take the cheapest that did not.
 
     Args:
-        plans: In an order that the confirming rows had no part in.
+        candidates: In an order that the confirming rows had no part in.
         confirm: The confirming rows.
         single: The best arm alone, and what is taken where nothing is confirmed.
         selection: What is promised.
         seed: Puts the confirming rows into an order.
     """
-    rows = np.random.default_rng(seed).permutation(len(confirm))
-    shuffled = confirm.take(rows)
-    alone = shuffled.played(single)
+    order = np.random.default_rng(seed).permutation(len(confirm))
+    alone = confirm.played(single)
     tests: list[Test] = []
-    for plan in plans:
-        tests.append(_test(plan, shuffled, alone.quality, selection))
+    for candidate in candidates:
+        tests.append(_test(candidate, alone.quality, order, selection))
         if tests[-1].p_value > selection.delta:
             break
     passed = [test for test in tests if test.p_value <= selection.delta]
-    taken = min(passed, key=lambda test: test.plan.cost_usd, default=None)
+    taken = min(passed, key=lambda test: test.tuned_usd, default=None)
     best_quality, best_cost = float(alone.quality.mean()), float(alone.cost_usd.mean())
     return Confirmed(
-        plan=taken.plan if taken else single,
+        choice=taken.choice if taken else single,
         is_cascade=taken is not None,
         best_single=single.order[0],
         best_quality=best_quality,
@@ -211,13 +279,14 @@ def _by_price(hopeful: list[tuple[float, Plan]], most: int) -> tuple[Plan, ...]:
     return (surest, *(max(band, key=lambda pair: pair[0])[1] for band in bands if band))
 
 
-def _test(plan: Plan, confirm: ScoredTable, alone: Floats, selection: Selection) -> Test:
-    played = confirm.played(plan)
-    difference = played.quality - alone
+def _test(candidate: Candidate, alone: Floats, order: Integers, selection: Selection) -> Test:
+    played = candidate.played
+    difference = (played.quality - alone)[order]
     error = 1.96 * float(difference.std()) / sqrt(len(difference))
     mean = float(difference.mean())
     return Test(
-        plan=plan,
+        choice=candidate.choice,
+        tuned_usd=candidate.cost_usd,
         quality=float(played.quality.mean()),
         cost_usd=float(played.cost_usd.mean()),
         difference=mean,
@@ -228,7 +297,9 @@ def _test(plan: Plan, confirm: ScoredTable, alone: Floats, selection: Selection)
     )
 
 
-def _words(plan: Plan) -> str:
+def _words(plan: Plan | PredictiveCascade) -> str:
+    if isinstance(plan, PredictiveCascade):
+        return f"predictive ({plan.usd_per_quality:.3g} USD for an answer)"
     if not plan.thresholds:
         return plan.order[0]
     steps = [
