@@ -207,7 +207,7 @@ class _Play:
     def go(self, cascade: PredictiveCascade, rows: Integers, bought: tuple[int, ...]) -> None:
         """Carry some rows on, for which these arms have answered."""
         seen = cascade.seen_after(bought)
-        means = cascade.model.given(self.prior[rows], seen, self.z[np.ix_(rows, seen)])
+        means = cascade.model.given(self.prior[rows], seen, self.z[rows][:, seen])
         asked = cascade.next_arms(means, bought)
         ended = asked < 0
         if bought:

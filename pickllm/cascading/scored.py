@@ -68,6 +68,8 @@ class ScoredTable:
     """Of scoring one answer."""
     group: Integers | None = None
     """``[rows]``: rows of one group are alike, and stand on one side of any split; or None."""
+    weight: Floats | None = None
+    """What each row counts for, at least 0, ``[rows]``; None counts all alike."""
 
     def __post_init__(self) -> None:
         shape = (len(self.score), len(self.arms))
@@ -79,6 +81,8 @@ class ScoredTable:
                 raise ConfigError(f"{name} has numbers missing; leave those rows or arms out")
         if not len(self.score):
             raise ConfigError("the table has no rows")
+        if self.weight is not None and not (self.weight.min() >= 0.0 < self.weight.sum()):
+            raise ConfigError("weights must be at least 0, and one of them above it")
         if not 0.0 <= self.scorer_usd < np.inf:
             raise ConfigError(f"scorer_usd must be at least 0; it is {self.scorer_usd}")
 
@@ -87,10 +91,16 @@ class ScoredTable:
         return len(self.score)
 
     @property
+    def shares(self) -> Floats:
+        """What each row counts for, as shares of the number of rows, ``[rows]``."""
+        if self.weight is None:
+            return np.ones(len(self))
+        return np.asarray(self.weight / self.weight.mean())
+
+    @property
     def best_single(self) -> int:
         """Column of the arm that is best alone; of equals, the cheapest."""
-        means = self.quality.mean(axis=0)
-        costs = self.cost_usd.mean(axis=0)
+        means, costs = self.shares @ self.quality, self.shares @ self.cost_usd
         return int(np.lexsort((costs, -means))[0])
 
     def take(self, rows: Integers) -> "ScoredTable":
@@ -101,6 +111,7 @@ class ScoredTable:
             quality=self.quality[rows],
             cost_usd=self.cost_usd[rows],
             group=None if self.group is None else self.group[rows],
+            weight=None if self.weight is None else self.weight[rows],
         )
 
     def single(self, arm: int) -> Plan:
@@ -108,8 +119,8 @@ class ScoredTable:
         return Plan(
             order=(self.arms[arm],),
             thresholds=(),
-            quality=float(self.quality[:, arm].mean()),
-            cost_usd=float(self.cost_usd[:, arm].mean()),
+            quality=float((self.shares * self.quality[:, arm]).mean()),
+            cost_usd=float((self.shares * self.cost_usd[:, arm]).mean()),
         )
 
     def columns(self, order: tuple[str, ...]) -> list[int]:

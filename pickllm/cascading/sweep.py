@@ -107,7 +107,7 @@ def cheapest_reaching(plans: Sequence[Plan], *, quality: float) -> Plan:
 def _tried(table: ScoredTable, order: tuple[str, ...], sweep: Sweep) -> Iterator[list[Plan]]:
     if len(order) == 1:
         plan = table.single(table.columns(order)[0])
-        dear = np.mean(table.cost_usd[:, table.columns(order)[0]] > sweep.tail_usd)
+        dear = np.mean(table.shares * (table.cost_usd[:, table.columns(order)[0]] > sweep.tail_usd))
         yield [plan] if dear <= sweep.tail_share else []
     elif len(order) == 2:
         yield _two(table, order, sweep)
@@ -215,7 +215,8 @@ class _Stages:
         best = best_scored(self.scores, np.full(len(table), len(columns)))
         quality[:, -1] = np.take_along_axis(quality, best[:, None], axis=1)[:, 0]
         cost = np.cumsum(table.cost_usd[:, columns] + table.scorer_usd, axis=1)
-        self.parts = (quality, cost, (cost > sweep.tail_usd).astype(np.float64))
+        parts = (quality, cost, (cost > sweep.tail_usd).astype(np.float64))
+        self.parts = tuple(part * table.shares[:, None] for part in parts)
 
     def summed(self, cell: Integers, cells: int, stage: int) -> Floats:
         """Sums of quality, cost and dearness of stopping at a stage, ``[3, cells]``."""
