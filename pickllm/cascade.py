@@ -189,6 +189,7 @@ def _scored(
         cost_usd=attempts[-1].cost_usd,
         latency_s=reply.latency_s,
         partial=reply.partial,
+        text=reply.text,
     )
     return _Bought(reply=reply, draft=draft)
 

@@ -344,6 +344,8 @@ class Draft:
     latency_s: float
     partial: bool = False
     """Whether only its beginning was scored: it can be gone on with, but not come back to."""
+    text: str = field(default="", repr=False)
+    """What it says, for cascades that compare drafts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

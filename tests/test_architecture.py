@@ -57,6 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("construction", "embedding", "evaluation", "index", "settling"),
     ("data",),
     ("ranking",),
+    ("answer_training",),
     ("commands", "demo", "server"),
     ("cli",),
 )

@@ -36,6 +36,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Literal
 
 from pickllm.errors import ConfigError
 from pickllm.protocols import Scorer
@@ -55,8 +56,8 @@ what they are; of a longer one a reader waits for some 250 tokens, and the rest 
 class ThresholdCascade:
     """Arms in an order, each with the score that its answer must reach to be shown.
 
-    Arms of the order that are not eligible are passed over; where none of them is, any eligible arm
-    answers. A draft that nobody could score does not pass.
+    Arms of the order that are not eligible are passed over; where none of them is, it leaves the
+    choice to the policy, and shows what that brings. A draft that nobody could score does not pass.
     """
 
     order: tuple[str, ...]
@@ -72,6 +73,8 @@ class ThresholdCascade:
     """Where even the best draft scores less, none is shown; None always shows one."""
     explore: float = 0.0
     """Share of the passing answers that are escalated all the same, in [0, 1)."""
+    entry: Literal["first", "policy"] = "first"
+    """Who says where it begins: the order, or the router's policy, which learns where it pays."""
     hold_back_chars: int = HOLD_BACK_CHARS
     """How much of a stream is read before it is scored."""
 
@@ -90,6 +93,8 @@ class ThresholdCascade:
             _scores("abstain_below", (self.abstain_below,))
         if not 0.0 <= self.explore < 1.0:
             raise ConfigError(f"explore is a share in [0, 1); it is {self.explore}")
+        if self.entry not in {"first", "policy"}:
+            raise ConfigError(f"entry is 'first' or 'policy'; it is {self.entry!r}")
         if self.hold_back_chars < 1:
             raise ConfigError(f"hold_back_chars must be at least 1; it is {self.hold_back_chars}")
 
@@ -100,25 +105,29 @@ class ThresholdCascade:
         settings += [f"stop_below={self.stop_below}"] if self.stop_below else []
         settings += [f"abstain_below={self.abstain_below}"] * (self.abstain_below is not None)
         settings += [f"explore={self.explore}"] if self.explore else []
+        settings += ["entry=policy"] if self.entry == "policy" else []
         return f"threshold_cascade({', '.join(settings)})"
 
     def move(self, situation: Situation, drafts: Sequence[Draft], rng: Rng) -> Move:
         """Begin with the first eligible arm; show what passes; else ask the next, or end."""
         ahead = self._next(situation, drafts)
         if not drafts:
-            return Move(ask=ahead or situation.arms[0], reason="the first of the cascade")
+            first = None if self.entry == "policy" else ahead
+            return Move(ask=first, reason="the first of the cascade" if first else "")
         newest = drafts[-1]
         if self._passes(newest):
             return self._shown_or_explored(len(drafts) - 1, ahead, rng)
         if self._is_hopeless(newest):
             return self._ended(drafts, "too low for another arm to help")
         if ahead is not None:
-            return Move(ask=ahead, reason=_why_on(newest, self._threshold(newest.arm)))
+            return Move(ask=ahead, reason=_why_on(newest, self._threshold(newest.arm) or 1.0))
         return self._ended(drafts, "the best there is")
 
     def _next(self, situation: Situation, drafts: Sequence[Draft]) -> str | None:
         """The next arm of the order that may be asked, after the furthest that has a draft."""
         asked = {draft.arm for draft in drafts}
+        if drafts and drafts[-1].arm not in self.order:
+            return None
         begun = max((i for i, arm in enumerate(self.order) if arm in asked), default=-1)
         rest = self.order[begun + 1 :]
         return next((arm for arm in rest if arm in situation.arms and arm not in asked), None)
@@ -177,11 +186,9 @@ def best_shown(drafts: Sequence[Draft]) -> int:
     return max(scored)[1]
 
 
-def _why_on(draft: Draft, threshold: float | None) -> str:
+def _why_on(draft: Draft, threshold: float) -> str:
     if draft.score is None:
         return f"nobody could score what {draft.arm} said"
-    if threshold is None:
-        return f"{draft.arm} is not part of the cascade"
     return f"{draft.arm} scored {draft.score:.3g}, below {threshold:.3g}"
 
 

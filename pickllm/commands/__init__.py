@@ -1,6 +1,7 @@
 """Commands of the command line, put together in `pickllm.cli`.
 
 ranking.py    fit, evaluate and calibrate routers that predict before anything is paid
+cascade.py    fit a cascade on recorded answers, beside what is simpler
 tables.py     what they read: preferences, grades and prompts in files
 showing.py    tables in a terminal
 """

@@ -14,6 +14,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pickllm.cascading.fitted import CascadeFitting
+from pickllm.cascading.selection import Selection
+from pickllm.commands.cascade import fit_cascade
 from pickllm.commands.showing import show
 from pickllm.commands.tables import graded, read_preferences, read_prompts
 from pickllm.data.preferences import PreferenceTable
@@ -35,7 +38,7 @@ from pickllm.ranking.threshold import win_rates
 
 __all__ = ["calibrate", "evaluate", "fit"]
 
-_CLASSIFIER = "classifier"
+_CLASSIFIER, _CASCADE = "classifier", "cascade"
 _HEAD = ("held out", "APGR", "squared error")
 _Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Makes folds and draws repeatable.")]
 _Embedder = Annotated[
@@ -51,7 +54,9 @@ _Embedder = Annotated[
 def fit(  # noqa: PLR0917  # each is an option of the command
     kind: Annotated[
         str,
-        typer.Argument(metavar="KIND", help=f"One of {', '.join((*KINDS, _CLASSIFIER))}."),
+        typer.Argument(
+            metavar="KIND", help=f"One of {', '.join((*KINDS, _CLASSIFIER, _CASCADE))}."
+        ),
     ],
     table: Annotated[
         Path,
@@ -69,15 +74,46 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     base: Annotated[
         str, typer.Option(metavar="MODEL", help="What a classifier is fine-tuned from.")
     ] = "",
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            metavar="E", help="How much worse than the best model a cascade may be, in (0, 1)."
+        ),
+    ] = 0.01,
+    delta: Annotated[
+        float, typer.Option(metavar="D", help="Probability that a cascade is worse still.")
+    ] = 0.1,
+    max_usd: Annotated[
+        float, typer.Option(metavar="USD", help="What a prompt may cost a cascade in the mean.")
+    ] = float("inf"),
+    predictive: Annotated[
+        bool,
+        typer.Option(
+            "--predictive", help="A cascade that weighs at each step what another answer adds."
+        ),
+    ] = False,
+    strongest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARM", help="Whose answers a cascade takes for right, where nobody graded."
+        ),
+    ] = None,
     seed: _Seed = 0,
 ) -> None:
     """Fit routers on preferences, show what each does held out, keep the best.
 
     With two arms (or --strong and --weak) APGR decides, else the squared error.
+    KIND cascade fits a cascade on recorded answers (columns prompt, NAME|answer,
+    NAME|cost_usd, NAME|score), and confirms it on prompts held out.
     """
     if out.exists():
         raise ConfigError(f"{out} is there already; name a new folder, or remove it first")
     console = Console()
+    if kind == _CASCADE:
+        selection = Selection(epsilon=epsilon, delta=delta, max_usd=max_usd)
+        fitting = CascadeFitting(selection=selection, predictive=predictive, seed=seed)
+        fit_cascade(console, table, out, fitting=fitting, strongest=strongest)
+        return
     battles = read_preferences(table)
     pair = _pair(battles, strong, weak)
     if kind == _CLASSIFIER:

@@ -6,7 +6,7 @@ TF-IDF, ``(1 + ln count) * idf``, and each of the two texts has length one.
 
 >>> places, counts = hashed_pair("How many?", "It is 12.", bits=8)
 >>> len(places), counts.tolist()
-(5, [1.0, 1.0, 1.0, 1.0, 1.0])
+(11, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 >>> hashed_pair("How many?", "It is 47.", bits=8)[0].tolist() == places.tolist()
 True
 """

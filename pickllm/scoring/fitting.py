@@ -2,10 +2,10 @@
 
     min over b, c, offset of  sum_i cross_entropy(label_i, logit_i) + penalty / 2 * (|b|² + |c|²)
 
-The weights are shared by the arms; what a logit means is fitted for each arm apart, on answers
-whose prompts the weights had not seen. A label is a grade in [0, 1]: "right", or "no worse than the
-strongest model's", which is what a cascade wants to know, or mere agreement with that model where
-nobody graded anything.
+Arms with many labels have weights of their own, the others share theirs. What a logit means is
+fitted for each arm apart, on answers whose prompts the weights had not seen. A label is a grade in
+[0, 1]: "right"; or "what keeping it gains", (1 + own grade - the strongest arm's) / 2, which is
+what a cascade wants to know; or agreement with the strongest arm where nobody graded anything.
 
 >>> graded = GradedAnswers(
 ...     prompts=tuple(f"What is {n} + 1?" for n in range(40)),
@@ -33,7 +33,7 @@ from pickllm.scoring.answer_words import hashed_pair
 from pickllm.scoring.calibration import Platt
 from pickllm.scoring.learned import AnswerWeights, LearnedScorer, standardised
 
-__all__ = ["AnswerRows", "AnswerScoring", "GradedAnswers"]
+__all__ = ["AnswerRows", "AnswerScoring", "GradedAnswers", "logits_of"]
 
 _STEPS = 200
 
@@ -129,6 +129,8 @@ class AnswerScoring:
     """Parts of the prompts that are held out in turn for the calibration, at least 2."""
     least: int = 100
     """An arm with fewer labels shares its calibration with the others."""
+    own_least: int = 1_000
+    """An arm with fewer labels shares its weights with the others."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -149,11 +151,12 @@ class AnswerScoring:
 
     def fit_rows(self, rows: AnswerRows, graded: GradedAnswers) -> LearnedScorer:
         """The same, of answers that were read before."""
-        logits = self.held_out_logits(rows, graded)
         names = np.array(graded.arms)
         counts = {arm: int(np.sum(names == arm)) for arm in dict.fromkeys(graded.arms)}
+        logits = self.held_out_logits(rows, graded)
         return LearnedScorer(
-            weights=self.weights(rows, graded.arms, graded.labels),
+            weights=self.weights(rows, names, graded.labels),
+            arm_to_weights=self._own_weights(rows, names, graded.labels),
             pooled=Platt.fit(logits, graded.labels),
             arm_to_platt={
                 arm: Platt.fit(logits[names == arm], graded.labels[names == arm])
@@ -173,12 +176,31 @@ class AnswerScoring:
         logits = np.zeros(len(names))
         for fold in range(self.folds):
             held = fold_of == fold
-            found = self.weights(rows.take(~held), names[~held], graded.labels[~held])
-            logits[held] = logits_of(found, rows.take(held), names[held])
+            kept = rows.take(~held), names[~held], graded.labels[~held]
+            own = self._own_weights(*kept)
+            for arm, weights in own.items():
+                mine = held & (names == arm)
+                logits[mine] = logits_of(weights, rows.take(mine), names[mine])
+            rest = held & ~np.isin(names, list(own))
+            if rest.any():
+                logits[rest] = logits_of(self.weights(*kept), rows.take(rest), names[rest])
         return logits
 
+    def _own_weights(
+        self, rows: AnswerRows, names: Integers, labels: NDArray[np.float64]
+    ) -> dict[str, AnswerWeights]:
+        """Weights of the arms with labels enough, where there are several arms."""
+        arms, counts = np.unique(names, return_counts=True)
+        masks = {str(arm): names == arm for arm in arms[counts >= self.own_least]}
+        if len(arms) == 1:
+            return {}
+        return {
+            arm: self.weights(rows.take(mask), names[mask], labels[mask])
+            for arm, mask in masks.items()
+        }
+
     def weights(
-        self, rows: AnswerRows, arms: Sequence[str], labels: NDArray[np.float64]
+        self, rows: AnswerRows, arms: Integers, labels: NDArray[np.float64]
     ) -> AnswerWeights:
         """The likeliest weights, given the penalty."""
         names = tuple(dict.fromkeys(map(str, arms)))
@@ -186,7 +208,7 @@ class AnswerScoring:
         spread = np.where(spread > 1e-6, spread, np.inf)
         idf, center = rows.idf, rows.looks.mean(axis=0)
         looks = self.surface * standardised(rows.looks, center, spread)
-        own = (np.asarray(arms)[:, None] == np.array(names)).astype(np.float64)
+        own = (arms[:, None] == np.array(names)).astype(np.float64)
         found, offset = _likeliest(rows.words(idf), np.hstack([looks, own]), labels, self.penalty)
         words, surface, offsets = np.split(found, [len(idf), len(idf) + len(center)])
         return AnswerWeights(
@@ -226,7 +248,7 @@ def _likeliest(
         start,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": _STEPS, "ftol": 1e-7},
+        options={"maxiter": _STEPS, "ftol": 1e-5},
     ).x
     return np.asarray(found[:-1]), float(found[-1])
 

@@ -77,6 +77,8 @@ class LearnedScorer(TextScorer):
     """Scores answers by their words and looks. `AnswerScoring` learns one from labels."""
 
     weights: AnswerWeights
+    """Of all arms together, for those that have none of their own."""
+    arm_to_weights: Mapping[str, AnswerWeights]
     pooled: Platt
     """For arms without a calibration of their own."""
     arm_to_platt: Mapping[str, Platt]
@@ -89,7 +91,8 @@ class LearnedScorer(TextScorer):
     def judged(self, request: Request, reply: Reply) -> float:
         """Probability that the label is 1, in [0, 1]."""
         cut_off = _CUT_OFF.judged(request, reply) is not None
-        logit = self.weights.logit(request.text, reply.text, reply.arm, cut_off=cut_off)
+        weights = self.arm_to_weights.get(reply.arm, self.weights)
+        logit = weights.logit(request.text, reply.text, reply.arm, cut_off=cut_off)
         return self.platt(reply.arm)(logit)
 
     def platt(self, arm: str) -> Platt:
@@ -100,12 +103,11 @@ class LearnedScorer(TextScorer):
         self, prompts: Sequence[str], answers: Sequence[str], arms: Sequence[str]
     ) -> NDArray[np.float64]:
         """The scores of many answers, ``[answers]``."""
-        return np.array(
-            [
-                self.platt(arm)(self.weights.logit(prompt, answer, arm))
-                for prompt, answer, arm in zip(prompts, answers, arms, strict=True)
-            ]
-        )
+        replies = [
+            (Request(text=prompt, id="0"), Reply(text=answer, arm=arm))
+            for prompt, answer, arm in zip(prompts, answers, arms, strict=True)
+        ]
+        return np.array([self.judged(*each) for each in replies])
 
 
 def save_scorer(file: str | Path, scorer: LearnedScorer) -> None:

@@ -1,0 +1,156 @@
+"""Cascades: fit one on recorded answers, and see it beside what is simpler.
+
+pickllm fit cascade answers.parquet --out cascade       columns prompt, NAME|answer, NAME|cost_usd
+                                                        and NAME|score, or --strongest NAME
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from pickllm.arrays import Floats
+from pickllm.cascading.fitted import AnswerTable, CascadeFitting, FittedCascade, agreement_with
+from pickllm.cascading.saved import save_cascade
+from pickllm.cascading.scored import ScoredTable
+from pickllm.commands.showing import show
+from pickllm.errors import ConfigError
+from pickllm.evaluation.frontier import upper_hull
+from pickllm.evaluation.table_files import read_columns
+
+__all__ = ["Beside", "baselines", "fit_cascade", "read_answers"]
+
+_ANSWER, _SCORE, _COST = "|answer", "|score", "|cost_usd"
+_HEAD = ("on prompts held out", "quality", "USD per 1,000 prompts")
+_TESTS_HEAD = ("tested, safest first", "quality", "USD per prompt", "beside the best", "p")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """One line of the comparison."""
+
+    name: str
+    quality: float
+    cost_usd: float
+    """Mean for each prompt."""
+
+
+def fit_cascade(
+    console: Console, table: Path, out: Path, *, fitting: CascadeFitting, strongest: str | None
+) -> None:
+    """Fit a cascade, show it beside single models, mixtures and hindsight, and keep it."""
+    fitted = fitting.fit(read_answers(table, strongest=strongest))
+    show(console, _TESTS_HEAD, fitted.confirmed.rows())
+    lines = _lines(fitted)
+    show(
+        console,
+        _HEAD,
+        [(each.name, f"{each.quality:.4f}", f"{1e3 * each.cost_usd:.4f}") for each in lines],
+    )
+    found = fitted.confirmed
+    verdict = (
+        f"At most {found.epsilon:g} worse than {found.best_single} with probability "
+        f"{1.0 - found.delta:g}, at {found.cost_share:.0%} of its cost."
+        if found.is_cascade
+        else f"No cascade was confirmed: {found.best_single} alone is kept. More prompts may help."
+    )
+    console.print(escape(verdict), highlight=False)
+    save_cascade(out, fitted.cascade)
+    console.print(f"Kept {escape(fitted.cascade.name)} in {escape(str(out))}", highlight=False)
+
+
+def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
+    """Recorded answers of a file; rows in which something is missing are left out.
+
+    Args:
+        path: CSV or Parquet, with a column ``prompt``.
+        strongest: The arm whose answers are taken for right, where there are no scores.
+
+    Raises:
+        ConfigError: A column is missing.
+    """
+    columns = read_columns(path)
+    arms = tuple(name.removesuffix(_ANSWER) for name in columns if name.endswith(_ANSWER))
+    suffixes = (_COST,) if strongest else (_COST, _SCORE)
+    wanted = ["prompt", *(arm + suffix for arm in arms for suffix in suffixes)]
+    lacking = [name for name in wanted if name not in columns]
+    if lacking or len(arms) < 2 or (strongest is not None and strongest not in arms):
+        raise ConfigError(
+            f"{path} must hold prompt, and NAME{_ANSWER}, NAME{_COST} and NAME{_SCORE} of two "
+            f"models or more (no scores with --strongest); it lacks {lacking[:3] or strongest}"
+        )
+    cost = _numbers(columns, arms, _COST)
+    quality = np.zeros_like(cost) if strongest else _numbers(columns, arms, _SCORE)
+    said = [[columns[arm + _ANSWER][row] for arm in arms] for row in range(len(cost))]
+    there = [all(text is not None for text in row) for row in said]
+    kept = np.flatnonzero(np.array(there) & np.isfinite(cost + quality).all(axis=1)).tolist()
+    answers = tuple(tuple(map(str, said[row])) for row in kept)
+    if not kept:
+        raise ConfigError(f"{path} has no row in which nothing is missing")
+    labels = agreement_with(answers, arms.index(strongest)) if strongest else quality[kept]
+    return AnswerTable(
+        arms=arms,
+        prompts=tuple(str(columns["prompt"][row]) for row in kept),
+        answers=answers,
+        quality=labels,
+        cost_usd=cost[kept],
+    )
+
+
+def baselines(table: ScoredTable, *, epsilon: float, mean_usd: float) -> list[Beside]:
+    """What a cascade is measured by: single arms, the cheapest good one, mixtures, hindsight.
+
+    Args:
+        table: Rows that nothing was fitted on.
+        epsilon: How much worse than the best the cheap one may be.
+        mean_usd: What the mixture of single arms may cost: as much as the cascade.
+
+    """
+    quality, cost = table.quality.mean(axis=0), table.cost_usd.mean(axis=0)
+    singles = [
+        Beside(name=arm, quality=float(quality[column]), cost_usd=float(cost[column]))
+        for column, arm in enumerate(table.arms)
+    ]
+    good = [each for each in singles if each.quality >= quality.max() - epsilon]
+    cheap = min(good, key=lambda each: each.cost_usd)
+    hull = upper_hull(cost, quality)
+    mixed = min(mean_usd, float(cost.max()))
+    best, paid = _hindsight(table)
+    return [
+        *singles,
+        Beside(name=f"best cheap: {cheap.name}", quality=cheap.quality, cost_usd=cheap.cost_usd),
+        Beside(name="mixture at this cost", quality=hull.quality_at(mixed), cost_usd=mixed),
+        Beside(name="hindsight", quality=best, cost_usd=paid),
+    ]
+
+
+def _lines(fitted: FittedCascade) -> list[Beside]:
+    played = fitted.played
+    quality, cost = float(played.quality.mean()), float(played.cost_usd.mean())
+    return [
+        *baselines(fitted.confirm.table, epsilon=fitted.confirmed.epsilon, mean_usd=cost),
+        Beside(name="the cascade", quality=quality, cost_usd=cost),
+    ]
+
+
+def _hindsight(table: ScoredTable) -> tuple[float, float]:
+    """Quality and cost of asking, for each prompt, the cheapest of the best arms alone."""
+    best = table.quality.max(axis=1)
+    costs = np.where(table.quality >= best[:, None], table.cost_usd, np.inf)
+    return float(best.mean()), float(costs.min(axis=1).mean())
+
+
+def _numbers(columns: Mapping[str, Sequence[object]], arms: tuple[str, ...], suffix: str) -> Floats:
+    """``[rows, arms]``; NaN where nothing stands."""
+    found = [[_number(cell) for cell in columns[arm + suffix]] for arm in arms]
+    return np.array(found, dtype=np.float64).T
+
+
+def _number(cell: object) -> float:
+    try:
+        return float("nan") if cell is None or cell == "" else float(str(cell))
+    except ValueError as error:
+        raise ConfigError(f"{cell!r} is no number") from error
