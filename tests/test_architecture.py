@@ -51,7 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("router",),
     ("pickllm",),
     ("construction", "embedding", "evaluation", "index", "settling"),
-    ("data",),
+    ("cache", "data"),
     ("ranking",),
     ("commands", "demo", "server"),
     ("cli",),
