@@ -7,11 +7,11 @@ wrong answers lies below ``most_wrong`` with confidence ``1 - risk``. What is mo
 least as often, so bands above a proven one are open, too, unless their own pairs rule it out.
 
 The bound holds at every moment, so that looking after each pair costs nothing. With a
-Beta(1, 1 / most_wrong) mixture the ratio
+mixture by Beta(a, b) the ratio
 
     M_n = B(a + wrong, b + right) / B(a, b)  /  ( p^wrong (1 - p)^right )
 
-is a martingale if p is the true share, so it reaches 1 / risk with probability at most ``risk``
+(a = 1, b = 1 / most_wrong to prove, 1 to rule out) is a martingale if p is the true share, so it reaches 1 / risk with probability at most ``risk``
 (Ville 1939, Robbins 1970). Once it does, p is ruled out; the bound is the highest p that is not.
 
 Counts are pooled over all entries, so a new one needs no pairs of its own; a partition whose own
@@ -126,8 +126,7 @@ class Acceptance:
         return bound <= self.most_wrong
 
     def _too_many(self, wrong: float, right: float) -> bool:
-        prior = 1.0 / self.most_wrong
-        bound = lower_bound(wrong=wrong, right=right, prior=prior, risk=self.risk)
+        bound = lower_bound(wrong=wrong, right=right, prior=1.0, risk=self.risk)
         return bound > self.most_wrong
 
 

@@ -11,8 +11,8 @@ disable it?" are as near as two sentences get. What is told apart here no simila
 >>> compare(read("What's the capital of France?"), read("tell me the capital of france")).same
 True
 >>> compare(read("How do I enable the log?"), read("How do I disable the log?")).reason
-'"enable" and "disable" are opposites'
->>> compare(read("What are good museums in Rome?"), read("What are museums in Rome?")).kind
+'"disable" and "enable" are opposites'
+>>> compare(read("Why do stray cats purr?"), read("Why do cats purr?")).kind
 'added'
 """
 
@@ -110,13 +110,13 @@ def _root(word: str) -> str:
     )
 
 
+_ROOTS = {_root(word): {_root(each) for each in others} for word, others in OPPOSITES.items()}
+
+
 def _same_ending(word: str, other: str) -> int:
     """How many letters at the end the two share."""
     pairs = zip(reversed(word), reversed(other), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-_ROOTS = {_root(word): {_root(each) for each in others} for word, others in OPPOSITES.items()}
 
 
 def _reordered(one: tuple[str, ...], other: tuple[str, ...]) -> str:

@@ -4,10 +4,12 @@ Hand-written, or made from templates; in each pair of `OPPOSITE` an answer to on
 other, in each of `PARAPHRASED` it is right.
 """
 
+# ruff: noqa: E501, RUF001  # a pair stands on one line; letters of other alphabets are meant
+
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-__all__ = ["OPPOSITE", "PARAPHRASED", "REWORDED", "Pair"]
+__all__ = ["NARROWED", "OPPOSITE", "PARAPHRASED", "REWORDED", "Pair"]
 
 Pair = tuple[str, str]
 """Two questions."""
@@ -528,3 +530,22 @@ REWORDED: list[Pair] = _split("""
     How do I write a good cover letter? | How do I write a great cover letter?
 """)
 """Pairs that ask the same in other words: what only learnt acceptance can open."""
+
+NARROWED: list[Pair] = _split("""
+    Why do cats purr? | Why do hungry cats purr?
+    What is the fastest animal? | What is the fastest land animal?
+    How do I cook rice? | How do I cook wild rice?
+    How do I cook rice? | How do I cook rice pudding?
+    Who invented the engine? | Who invented the steam engine?
+    What does a nurse earn? | What does a school nurse earn?
+    How do I reset my password? | How do I reset my router password?
+    Why is the sky blue? | Why is the evening sky blue?
+    How long do tomatoes keep? | How long do tinned tomatoes keep?
+    What are the symptoms of diabetes? | What are the symptoms of gestational diabetes?
+    How do I train a dog? | How do I train a deaf dog?
+    Where can I park my car? | Where can I park my electric car?
+    Is milk good for adults? | Is oat milk good for adults?
+    How do I file my taxes? | How do I file my taxes electronically?
+    Which wine goes with the fish? | Which wine goes with the fried fish?
+""")
+"""Pairs in which one asks for a special case of the other: most often with an answer of its own."""
