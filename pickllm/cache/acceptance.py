@@ -11,8 +11,10 @@ mixture by Beta(a, b) the ratio
 
     M_n = B(a + wrong, b + right) / B(a, b)  /  ( p^wrong (1 - p)^right )
 
-(a = 1, b = 1 / most_wrong to prove, 1 to rule out) is a martingale if p is the true share, so it reaches 1 / risk with probability at most ``risk``
-(Ville 1939, Robbins 1970). Once it does, p is ruled out; the bound is the highest p that is not.
+is a martingale if p is the true share, so it reaches 1 / risk with probability at most ``risk``
+(Ville 1939, Robbins 1970). Once it does, p is ruled out; the bounds are the highest and the lowest
+p that are not. With a = 1 and b = 1 / most_wrong few wrong ones are proven soonest; with a = b = 1
+many wrong ones are.
 
 Counts are pooled over all entries, so a new one needs no pairs of its own; a partition whose own
 pairs rule out that so few are wrong is closed for itself. Sums add up: workers learn as one.

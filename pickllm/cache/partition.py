@@ -39,11 +39,12 @@ def digest(*parts: str, secret: bytes = b"") -> str:
 def question_of(request: Request) -> str | None:
     """The last user turn, settled; None where its answer hangs on what no cache can compare.
 
-    That is: a caller who does not say what else shapes answers, a turn with more to it than text,
-    the result of a tool, or a conversation in which it is not the user's turn to be answered.
+    That is: a caller who does not say what else shapes answers, or whose call has effects; tools,
+    images and whatever else is more than text; and a conversation in which another has the last word.
     """
     turns = request.turns or (Said(role="user", text=request.text),)
-    if not request.call_digest or request.needs or turns[-1].role != "user":
+    by_more = request.once or request.needs - {"structured_output"}
+    if not request.call_digest or by_more or turns[-1].role != "user":
         return None
     if not all(turn.plain and turn.role != "tool" for turn in turns):
         return None
