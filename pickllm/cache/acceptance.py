@@ -12,9 +12,8 @@ mixture by Beta(a, b) the ratio
     M_n = B(a + wrong, b + right) / B(a, b)  /  ( p^wrong (1 - p)^right )
 
 is a martingale if p is the true share, so it reaches 1 / risk with probability at most ``risk``
-(Ville 1939, Robbins 1970). Once it does, p is ruled out; the bounds are the highest and the lowest
-p that are not. With a = 1 and b = 1 / most_wrong few wrong ones are proven soonest; with a = b = 1
-many wrong ones are.
+(Ville 1939, Robbins 1970); then p is ruled out. With a = 1 and b = 1 / most_wrong, few wrong
+ones are proven soonest; with a = b = 1 many wrong ones are.
 
 Counts are pooled over all entries, so a new one needs no pairs of its own; a partition whose own
 pairs rule out that so few are wrong is closed for itself. Sums add up: workers learn as one.
@@ -29,8 +28,8 @@ in its place, and need no shape for the curve.
 ...     state = state.with_pair("added", 0.96, right=True)
 >>> [acceptance.opens(state, "added", similarity) for similarity in (0.99, 0.96, 0.94)]
 [True, True, False]
->>> round(upper_bound(wrong=0.0, right=100.0, prior=20.0, risk=0.05), 4)
-0.0467
+>>> [rules_out(0.05, wrong=0, right=n, prior=20.0, risk=0.05) for n in (91, 92)]
+[False, True]
 """
 
 import math
@@ -39,12 +38,10 @@ from dataclasses import dataclass, field
 
 from pickllm.errors import ConfigError
 
-__all__ = ["BANDS", "Acceptance", "Verified", "band_of", "lower_bound", "pair_name", "upper_bound"]
+__all__ = ["BANDS", "Acceptance", "Verified", "band_of", "pair_name", "rules_out"]
 
 BANDS: tuple[float, ...] = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7)
 """Lower ends of the bands of similarity, from the highest; below the last nothing is near."""
-
-_STEPS = 50
 
 
 def band_of(similarity: float) -> float | None:
@@ -123,44 +120,25 @@ class Acceptance:
         return self._too_many(wrong, right)
 
     def _few(self, wrong: float, right: float) -> bool:
-        prior = 1.0 / self.most_wrong
-        bound = upper_bound(wrong=wrong, right=right, prior=prior, risk=self.risk)
-        return bound <= self.most_wrong
+        """Whether it is proven that no more than ``most_wrong`` are wrong."""
+        seen = wrong / max(wrong + right, 1.0)
+        return seen < self.most_wrong and rules_out(
+            self.most_wrong, wrong=wrong, right=right, prior=1.0 / self.most_wrong, risk=self.risk
+        )
 
     def _too_many(self, wrong: float, right: float) -> bool:
-        bound = lower_bound(wrong=wrong, right=right, prior=1.0, risk=self.risk)
-        return bound > self.most_wrong
-
-
-def upper_bound(*, wrong: float, right: float, prior: float, risk: float) -> float:
-    """The highest share of wrong ones that the pairs do not rule out, at any time; 1 for none."""
-    low, high = _share(wrong, right), 1.0
-    for _ in range(_STEPS):
-        middle = (low + high) / 2.0
-        low, high = (
-            (low, middle) if _ruled_out(middle, wrong, right, prior, risk) else (middle, high)
+        """Whether it is proven that more are."""
+        seen = wrong / max(wrong + right, 1.0)
+        return seen > self.most_wrong and rules_out(
+            self.most_wrong, wrong=wrong, right=right, prior=1.0, risk=self.risk
         )
-    return high
 
 
-def lower_bound(*, wrong: float, right: float, prior: float, risk: float) -> float:
-    """The lowest share that they do not rule out; 0 for none."""
-    low, high = 0.0, _share(wrong, right)
-    for _ in range(_STEPS):
-        middle = (low + high) / 2.0
-        low, high = (
-            (middle, high) if _ruled_out(middle, wrong, right, prior, risk) else (low, middle)
-        )
-    return low
+def rules_out(share: float, *, wrong: float, right: float, prior: float, risk: float) -> bool:
+    """Whether these pairs, counted until any moment, rule out that ``share`` of all are wrong.
 
-
-def _share(wrong: float, right: float) -> float:
-    return wrong / (wrong + right) if wrong + right else 0.0
-
-
-def _ruled_out(share: float, wrong: float, right: float, prior: float, risk: float) -> bool:
-    if not 0.0 < share < 1.0:
-        return (share <= 0.0 and wrong > 0.0) or (share >= 1.0 and right > 0.0)
+    ``share`` and ``risk`` lie in (0, 1); ``prior`` is the mixture's b, above 0.
+    """
     mixture = _log_beta(1.0 + wrong, prior + right) - _log_beta(1.0, prior)
     likelihood = wrong * math.log(share) + right * math.log1p(-share)
     return mixture - likelihood >= -math.log(risk)

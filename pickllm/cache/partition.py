@@ -40,7 +40,7 @@ def question_of(request: Request) -> str | None:
     """The last user turn, settled; None where its answer hangs on what no cache can compare.
 
     That is: a caller who does not say what else shapes answers, or whose call has effects; tools,
-    images and whatever else is more than text; and a conversation in which another has the last word.
+    images and whatever else is more than text; and where the last word is not the user's.
     """
     turns = request.turns or (Said(role="user", text=request.text),)
     by_more = request.once or request.needs - {"structured_output"}

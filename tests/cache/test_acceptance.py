@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pickllm import ConfigError
 from pickllm.cache import Acceptance
-from pickllm.cache.acceptance import BANDS, Verified, band_of, lower_bound, upper_bound
+from pickllm.cache.acceptance import BANDS, Verified, band_of, pair_name, rules_out
 
 counts = st.integers(min_value=0, max_value=400)
 
@@ -21,27 +21,22 @@ def taught(kind: str, similarity: float, *, right: int, wrong: int = 0) -> Verif
 
 
 @given(counts, counts)
-def test_bounds_enclose_the_share(wrong: int, right: int) -> None:
-    """The share that was seen lies between them, and both in [0, 1]."""
-    low, high = (
-        bound(wrong=wrong, right=right, prior=50.0, risk=0.05)
-        for bound in (lower_bound, upper_bound)
-    )
-    share = wrong / (wrong + right) if wrong + right else 0.0
+def test_what_was_seen_is_never_ruled_out(wrong: int, right: int) -> None:
+    """Of all shares, the one that the pairs show is the likeliest."""
+    share = (wrong + 1e-9) / (wrong + right + 2e-9)
 
-    assert 0.0 <= low <= share + 1e-9
-    assert share - 1e-9 <= high <= 1.0
+    assert not rules_out(share, wrong=wrong, right=right, prior=50.0, risk=0.05)
 
 
 @given(counts, counts)
-def test_more_right_ones_lower_the_bound(wrong: int, right: int) -> None:
-    """One more right pair never raises it, one more wrong one never lowers it."""
-    bounds = [
-        upper_bound(wrong=float(w), right=float(r), prior=50.0, risk=0.05)
-        for w, r in ((wrong, right + 1), (wrong, right), (wrong + 1, right))
-    ]
+def test_more_right_ones_never_shut(wrong: int, right: int) -> None:
+    """What is open stays open with one more right pair, and opens with one less that is wrong."""
+    acceptance = Acceptance(most_wrong=0.1)
+    sums = {pair_name("added", 0.9, right=True): right, pair_name("added", 0.9, right=False): wrong}
+    better = {**sums, pair_name("added", 0.9, right=True): right + 1}
 
-    assert sorted(bounds) == pytest.approx(bounds)
+    opened = [acceptance.opens(Verified(sums=each), "added", 0.9) for each in (sums, better)]
+    assert opened == sorted(opened)
 
 
 def test_nothing_is_open_before_enough_is_known() -> None:
@@ -88,15 +83,13 @@ def test_a_circle_with_wrong_ones_of_its_own_is_closed() -> None:
 
 def test_the_bound_holds_at_every_look() -> None:
     """Where a fifteenth more is wrong than is put up with, few of 400 sessions ever open a band."""
-    acceptance = Acceptance(most_wrong=0.1, risk=0.1)
     rng = np.random.default_rng(5)
     opened = 0
     for _ in range(400):
         wrong = np.cumsum(rng.random(150) < 0.107)
         opened += any(
-            upper_bound(wrong=float(w), right=float(n + 1 - w), prior=10.0, risk=acceptance.risk)
-            <= acceptance.most_wrong
-            for n, w in enumerate(wrong)
+            w < 0.1 * n and rules_out(0.1, wrong=w, right=n - w, prior=10.0, risk=0.1)
+            for n, w in enumerate(map(float, wrong), start=1)
         )
 
     assert opened <= 0.1 * 400
