@@ -9,7 +9,7 @@ other, in each of `PARAPHRASED` it is right.
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-__all__ = ["NARROWED", "OPPOSITE", "PARAPHRASED", "REWORDED", "Pair"]
+__all__ = ["NARROWED", "OPPOSITE", "PARAPHRASED", "REWORDED", "UNSEEN", "Pair"]
 
 Pair = tuple[str, str]
 """Two questions."""
@@ -549,3 +549,86 @@ NARROWED: list[Pair] = _split("""
     Which wine goes with the fish? | Which wine goes with the fried fish?
 """)
 """Pairs in which one asks for a special case of the other: most often with an answer of its own."""
+
+UNSEEN: Mapping[str, list[Pair]] = {
+    "opposite": _split("""
+        What is the refund policy for members? | What is the refund policy for guests?
+        How do I freeze my bank account? | How do I unfreeze my bank account?
+        Can I bring my dog on the train? | Can I bring my cat on the train?
+        Which side effects are common? | Which side effects are rare?
+        How do I import contacts from Outlook to Gmail? | How do I import contacts from Gmail to Outlook?
+        What does the landlord have to repair? | What does the tenant have to repair?
+        Is the bridge longer than the tunnel? | Is the tunnel longer than the bridge?
+        Is the bridge longer than the tunnel? | Is the bridge shorter than the tunnel?
+        How can I make my text bold with the editor? | How can I make my text italic with the editor?
+        What is the deadline for the first paper? | What is the deadline for the final paper?
+        How much does shipping to Norway cost? | How much does shipping from Norway cost?
+        Please mute the microphone | Please unmute the microphone
+        What should I wear to a wedding? | What should I wear to a funeral?
+        Tell me the price with tax | Tell me the price without tax
+        Tell me the price with tax | Tell me the price before tax
+        Does the plan include dental care? | Does the plan exclude dental care?
+        Why did the company hire him? | Why did the company sue him?
+        Is the file larger than 10 MB? | Is the file larger than 10 GB?
+        When is the pool open to children? | When is the pool open to adults?
+        What did Caesar write about Brutus? | What did Brutus write about Caesar?
+        How does the heart pump blood? | How does the lung pump air?
+        Which of my bills are paid? | Which of my bills are unpaid?
+        What is the melting point of tin? | What is the boiling point of tin?
+        Who teaches the class on Tuesday? | Who teaches the class on Thursday?
+        How do I block a caller? | How do I call a blocker?
+        What happens when I press the key twice? | What happens when I press the key once?
+        Are tomatoes fruits? | Are fruits tomatoes?
+        Can you sum up chapter four for me, please? | Can you sum up chapter five for me, please?
+        What is the latest version that you support? | What is the oldest version that you support?
+        How do I switch from dark to light mode? | How do I switch from light to dark mode?
+        Should the door be left open? | Should the door be left shut?
+        What are risks of a low dose? | What are risks of a high dose?
+        Do I owe the bank money? | Does the bank owe me money?
+        What did she say to him? | What did he say to her?
+        Which team scored first? | Which team scored last?
+        How do I mark the mail as read? | How do I mark the mail as unread?
+        Where does the road begin? | Where does the road end?
+        Who is allowed to vote? | Who is obliged to vote?
+        How should I store wine? | How should I serve wine?
+        What makes a good leader? | What makes a bad leader?
+        Is it true that sharks sleep? | Is it false that sharks sleep?
+        Why is my screen too bright? | Why is my screen too dark?
+        Explain the terms that the buyer accepts | Explain the terms that the seller accepts
+        How do I get out of the contract? | How do I get into the contract?
+        What is the shortest way up the mountain? | What is the shortest way down the mountain?
+        Wie lösche ich mein Konto? | Wie lösche ich mein Bild?
+        ¿Dónde puedo comprar billetes? | ¿Dónde puedo vender billetes?
+        Pourquoi la mer est-elle salée ? | Pourquoi la mer n'est-elle pas salée ?
+        What does SELECT * FROM t WHERE a > 1 give? | What does SELECT * FROM t WHERE a < 1 give?
+        Is 1/3 bigger than 1/4, and why? | Is 1/4 bigger than 1/3, and why?
+    """),
+    "paraphrased": _split("""
+        How do I cancel my order? | how do i cancel my order
+        How do I cancel my order? | Could you tell me how to cancel my order, please?
+        How do I cancel my order? | hello there, how can I cancel my order?
+        Where is the nearest pharmacy? | WHERE IS THE NEAREST PHARMACY?
+        Where is the nearest pharmacy? | Where's the nearest pharmacy?
+        Where is the nearest pharmacy? | do you know where the nearest pharmacy is
+        Who discovered penicillin? | Can you tell me who discovered penicillin?
+        Who discovered penicillin? | I'd like to know who discovered penicillin.
+        What are the ingredients of pesto? | What're the ingredients of pesto?
+        What are the ingredients of pesto? | Good morning, what are the ingredients of pesto?
+        Which documents do I need for a visa? | please, which documents do I need for a visa?
+        Which documents do I need for a visa? | Which documents do I need for a visa? Thank you!
+        When does the last bus leave? | Tell me when the last bus leaves
+        When does the last bus leave? | when does the last bus leave?!
+        Why does my bread not rise? | Why doesn't my bread rise?
+        Summarize the plot of Hamlet with care | Would you summarize the plot of Hamlet with care?
+        What is your return policy? | May I ask what your return policy is?
+        What is your return policy? | Whats your return policy
+        How many calories are in an apple? | How many calories are there in an apple?
+        With pandas, how do I join two tables? | How do I join two tables with pandas?
+        What is the train from Bern to Basel? | What is the train to Basel from Bern?
+        Write a haiku about the snow with me | could you please write a haiku about the snow with me
+        It's cold, what should I wear? | It is cold, what should I wear
+        What is the plural of ox? | So what is the plural of ox?
+        How do you make tea? | How does one make tea?
+    """),
+}
+"""Kind to pairs that were written when the rules stood; no rule was made for them."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pickllm.cache.gate import compare
 from pickllm.cache.reading import read
-from tests.cache.pairs import NARROWED, OPPOSITE, PARAPHRASED, REWORDED
+from tests.cache.pairs import NARROWED, OPPOSITE, PARAPHRASED, REWORDED, UNSEEN
 
 texts = st.text(alphabet=st.sampled_from("what is thé no  5,.?'aB\n`ß"), max_size=40)
 
@@ -17,6 +17,13 @@ def test_opposites_are_told_apart(kind: str) -> None:
     passed = [pair for pair in OPPOSITE[kind] if compare(*map(read, pair)).kind]
 
     assert [] == passed
+
+
+def test_opposites_that_no_rule_was_made_for_are_told_apart() -> None:
+    """Of those not one reads alike; that some are near is why other words are never enough."""
+    found = [compare(*map(read, pair)).kind for pair in UNSEEN["opposite"]]
+
+    assert {"", "replaced"} == set(found)
 
 
 def test_there_are_enough_of_them() -> None:
