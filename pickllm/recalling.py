@@ -89,7 +89,9 @@ class Recalling:
         """Tell the cache how good an answer was."""
         given_in = decision.held.recites if decision.held else ""
         try:
-            self.cache.judged(given_in or decision.id, value)
+            self.cache.judged(decision.id, value)
+            if given_in:
+                self.cache.judged(given_in, value)
         except Exception as error:
             self._failed(error)
 

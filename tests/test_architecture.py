@@ -55,7 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("router",),
     ("pickllm",),
     ("construction", "embedding", "evaluation", "index", "settling"),
-    ("data",),
+    ("cache", "data"),
     ("ranking",),
     ("answer_training",),
     ("commands", "demo", "server"),

@@ -1,0 +1,231 @@
+"""The tables behind `reading` and `gate`: what English words do to a question.
+
+Only closed classes and everyday opposites stand here. A word that is in no table is a content word,
+and two questions with other content words are never taken for the same.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = [
+    "CASED",
+    "CLOSED",
+    "CONTRACTIONS",
+    "ENGLISH",
+    "FRAMES",
+    "LISTED",
+    "MONTHS_AND_DAYS",
+    "OPPOSITES",
+    "PREFIXES",
+    "REQUESTS",
+    "SHOUTED",
+]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ENGLISH = _words(
+    "the what how who where why when which does could would should please and with my your you "
+    "tell from that this"
+)
+"""Words that only English has: where none stands, nothing is known of the language."""
+
+
+def _contractions() -> Mapping[str, str]:
+    pronouns = ("i", "you", "we", "they", "it", "he", "she", "what", "who", "that", "there")
+    endings = {"'re": "are", "'ll": "will", "'ve": "have", "'d": "would"}
+    long = {
+        f"{word}{ending}": f"{word} {full}" for word in pronouns for ending, full in endings.items()
+    }
+    long |= {
+        f"{word}'s": f"{word} is" for word in (*pronouns, "where", "how", "when", "why", "here")
+    }
+    long |= {f"{word}s": f"{word} is" for word in ("what", "where", "how", "that", "there")}
+    verbs = _words("is are was were do does did has have had should would could must need")
+    long |= {f"{verb}n{mark}t": f"{verb} not" for verb in verbs for mark in ("'", "")}
+    odd = {"i'm": "i am", "ain't": "is not", "shan't": "shall not", "cannot": "can not"}
+    odd |= {"can't": "can not", "cant": "can not", "won't": "will not", "wont": "will not"}
+    return MappingProxyType(long | odd)
+
+
+CONTRACTIONS: Mapping[str, str] = _contractions()
+"""Short forms to what they stand for."""
+
+FRAMES: tuple[tuple[str, ...], ...] = tuple(
+    tuple(frame.split())
+    for frame in (
+        "i would like you to tell me",
+        "i would like to know",
+        "i would love to know",
+        "i want to know",
+        "i need to know",
+        "i am wondering",
+        "i was wondering",
+        "i wonder",
+        "do you know",
+        "do you happen to know",
+        "does anyone know",
+        "can anyone tell me",
+        "could anyone tell me",
+        "can someone tell me",
+        "could someone tell me",
+        "would you mind telling me",
+        "let me know",
+        "tell me",
+        "quick question",
+        "hi there",
+        "hello there",
+        "hi",
+        "hello",
+        "hey",
+        "good morning",
+        "good evening",
+        "excuse me",
+        "ok",
+        "okay",
+    )
+)
+"""How a question may begin without asking anything."""
+
+REQUESTS = _words(
+    "tell explain translate write summarize summarise list give show describe define help find "
+    "calculate compute convert name compare suggest recommend provide generate create solve "
+    "rewrite check please"
+)
+"""What follows "could you" where it is a request and no question."""
+
+CLOSED = _words(
+    # negation, quantity, degree
+    "no not never none nobody nothing nowhere neither nor without except unless hardly barely "
+    "rarely always sometimes often usually seldom frequently occasionally all any some every each "
+    "both either most more less least fewer few little much many enough only almost at too very "
+    "even still yet already also just than as half double twice once "
+    # who, when, how, and what is certain
+    "what which who whom whose when where why how if whether because since until while although "
+    "can could will would shall should may might must ought need is are was were am be been being "
+    "do does did done has have had having i me my mine you your yours he him his she her hers it "
+    "its we us our ours they them their theirs this that these those here there now then "
+    # where and whither
+    "in on at by to from into onto out off up down over under above below before after during "
+    "between among through across along against toward towards around about near behind beside "
+    "besides beyond inside outside within upon of for with via per like unlike versus vs and or "
+    "but so a an the first last next previous"
+)
+"""Function words: where two questions differ in one of these, they ask something else."""
+
+MONTHS_AND_DAYS = _words(
+    "january february march april may june july august september october november december monday "
+    "tuesday wednesday thursday friday saturday sunday today tomorrow yesterday tonight morning "
+    "noon afternoon evening night midnight spring summer autumn fall winter"
+)
+"""Times that have names."""
+
+LISTED: tuple[frozenset[str], ...] = (
+    MONTHS_AND_DAYS,
+    _words(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy "
+        "eighty ninety hundred thousand million billion trillion dozen third fourth fifth second "
+        "pair single triple quarter"
+    ),
+    _words(
+        "second seconds minute minutes hour hours day days week weeks month months year years "
+        "decade century mm cm m km mile miles meter meters metre metres foot feet inch inches "
+        "yard yards mg g kg gram grams kilogram kilograms pound pounds ounce ounces ton tons "
+        "tonne tonnes ml l liter liters litre litres gallon gallons pint cup cups celsius "
+        "fahrenheit kelvin degrees mph kmh kb mb gb tb bit bits byte bytes watt watts volt volts "
+        "amp amps joule joules percent dollar dollars euro euros pound yen rupee rupees franc "
+        "francs usd eur gbp jpy inr chf cents"
+    ),
+    _words(
+        "english german french spanish italian portuguese dutch swedish danish norwegian finnish "
+        "polish russian ukrainian turkish greek arabic hebrew hindi bengali chinese mandarin "
+        "cantonese japanese korean vietnamese thai latin"
+    ),
+    _words(
+        "hydrogen helium carbon nitrogen oxygen sodium magnesium aluminium aluminum silicon "
+        "sulfur sulphur chlorine potassium calcium iron nickel copper zinc silver tin tungsten "
+        "platinum gold mercury lead uranium"
+    ),
+    _words(
+        "red orange yellow green blue purple violet pink brown black white gray grey silver gold "
+        "north south east west northern southern eastern western left right man woman men women "
+        "boy girl male female father mother son daughter brother sister husband wife uncle aunt "
+        "king queen he she"
+    ),
+)
+"""Words that stand beside others of their kind: one in place of another asks something else."""
+
+CASED = _words(
+    "polish turkey may march august nice china mobile reading bath cork chad jordan will mark "
+    "bill rose job mercury mars"
+)
+"""Words that mean something else with a capital."""
+
+SHOUTED = _words("us it who aids or in am me hi he as so do go be")
+"""Words that mean something else in capitals."""
+
+PREFIXES = _words(
+    "un in im ir il dis non non- anti anti- de mis re pre post over under sub super hyper hypo "
+    "inter intra a"
+)
+"""What makes another word of a word when it is put before it."""
+
+_PAIRS = _words(
+    """
+    increase/decrease increase/reduce raise/lower raise/cut gain/lose gain/loss profit/loss
+    buy/sell bought/sold borrow/lend import/export enable/disable enabled/disabled allow/forbid
+    allow/block allow/deny allowed/forbidden accept/reject accept/refuse approve/deny
+    approve/reject grant/revoke add/remove add/delete add/subtract insert/delete create/delete
+    create/destroy install/uninstall mount/unmount lock/unlock open/close opened/closed open/shut
+    start/stop begin/end start/end start/finish first/last oldest/newest oldest/youngest old/new
+    old/young early/late earlier/later earliest/latest max/min maximum/minimum maximize/minimize
+    maximise/minimise highest/lowest high/low higher/lower largest/smallest large/small
+    larger/smaller big/small bigger/smaller biggest/smallest greater/less greater/smaller more/less
+    more/fewer most/least most/fewest longest/shortest long/short longer/shorter tallest/shortest
+    tall/short taller/shorter fastest/slowest fast/slow faster/slower quick/slow best/worst
+    better/worse good/bad good/evil pro/con pros/cons advantage/disadvantage
+    advantages/disadvantages benefit/risk benefits/risks benefits/drawbacks strength/weakness
+    strengths/weaknesses ascending/descending push/pull upload/download encode/decode
+    encrypt/decrypt compress/decompress serialize/deserialize send/receive sent/received give/take
+    enter/exit enter/leave arrive/depart arrival/departure login/logout sender/receiver hot/cold
+    hotter/colder hottest/coldest warm/cool wet/dry heavy/light heavier/lighter heaviest/lightest
+    strong/weak stronger/weaker strongest/weakest hard/soft hard/easy harder/easier easiest/hardest
+    rich/poor richest/poorest cheap/expensive cheaper/dearer cheapest/dearest full/empty true/false
+    yes/no right/wrong correct/incorrect legal/illegal safe/dangerous safe/unsafe healthy/unhealthy
+    possible/impossible positive/negative even/odd public/private internal/external input/output
+    read/write client/server source/target source/destination parent/child teacher/student
+    employer/employee doctor/patient buyer/seller landlord/tenant plaintiff/defendant host/guest
+    winner/loser win/lose won/lost attack/defend friend/enemy ally/enemy love/hate like/dislike
+    agree/disagree support/oppose include/exclude including/excluding present/absent alive/dead
+    birth/death born/died life/death marry/divorce cause/prevent cause/cure treat/cause help/harm
+    helps/harms freeze/melt heat/cool inhale/exhale expand/contract expand/shrink grow/shrink
+    rise/fall sunrise/sunset breakfast/dinner forward/backward forwards/backwards front/back
+    top/bottom near/far nearest/farthest closest/farthest always/never everyone/nobody
+    everything/nothing everybody/nobody often/rarely hire/fire hired/fired promote/demote
+    upgrade/downgrade subscribe/unsubscribe follow/unfollow follow/precede freeze/thaw wake/sleep
+    remember/forget save/spend save/delete deposit/withdraw debit/credit asset/liability
+    assets/liabilities supply/demand inflation/deflation recession/expansion major/minor
+    majority/minority optional/required mandatory/optional required/forbidden open/closed born/dead
+    rise/set excess/deficiency elder/younger cheaper/pricier synchronous/asynchronous
+    static/dynamic mutable/immutable local/global local/remote manual/automatic single/married
+    single/multiple acid/base acidic/basic liquid/solid liquid/gas predator/prey buy/rent own/rent
+    encourage/discourage visible/hidden show/hide connect/disconnect attach/detach import/remove
+    commit/revert merge/split horizontal/vertical
+    """
+)
+
+
+def _opposites() -> Mapping[str, frozenset[str]]:
+    word_to_others: dict[str, set[str]] = {}
+    for one, other in (pair.split("/") for pair in _PAIRS):
+        word_to_others.setdefault(one, set()).add(other)
+        word_to_others.setdefault(other, set()).add(one)
+    return MappingProxyType({word: frozenset(others) for word, others in word_to_others.items()})
+
+
+OPPOSITES: Mapping[str, frozenset[str]] = _opposites()
+"""Word to those that say the opposite, or turn a question round. Pairs of closed classes are not
+here: two questions that differ in one of those are told apart anyway."""
