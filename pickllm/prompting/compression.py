@@ -6,7 +6,8 @@ r"""Prompt compression: of long messages, the sentences that matter. Whole sente
 
     salience(s) = (1 - q) * centrality(s) / max centrality  +  q * overlap(s) / max overlap
     centrality  = mean cosine of a sentence's tf-idf to those of all others
-    overlap     = cosine of a sentence's tf-idf to the question's
+    overlap     = BM25 of a sentence for the question; 0 for a word that stands everywhere
+    salience    = 0 for a sentence that was there before
 
 The most salient sentences stay, in their order, until ``rate`` of the tokens is reached. Not
 touched at all are system messages, tools' results, messages that are more than text, and within a
@@ -14,7 +15,8 @@ text: code, JSON, tables and markup, sentences with numbers or negations, questi
 first line and the last ones of the message that holds the question (`pickllm.prompting.passages`).
 
 Sources: Erkan and Radev, LexRank (2004), arXiv 1109.2128, for centrality; Jiang et al.,
-LongLLMLingua (2023), arXiv 2310.06839, for the question's part in it.
+LongLLMLingua (2023), arXiv 2310.06839, for the question's part in it; Robertson and Zaragoza, The
+Probabilistic Relevance Framework: BM25 and Beyond (2009), for how that is counted.
 
 >>> text = "The Nile flows north. Bread is baked from flour. Most of the Nile's water is rain."
 >>> Extractive(rate=0.7).compressed(text, "Where does the water of the Nile come from?")
@@ -36,6 +38,8 @@ from pickllm.types import Arm, Request, Role, Said
 __all__ = ["Compressed", "Compressor", "Extractive", "question_in"]
 
 _WORD = re.compile(r"\w+")
+_K1, _B = 1.2, 0.75
+"""Of BM25: how soon a word has been said often enough, and how much long sentences are held back."""
 _LAST_LINES = 3
 _ROLES: frozenset[Role] = frozenset({"user", "assistant"})
 _STEM = 6
@@ -92,14 +96,17 @@ class Extractive:
     def _saliences(self, sentences: Sequence[Piece], question: str) -> list[float]:
         if not sentences:
             return []
-        *rows, asked = _tf_idf([*(piece.text for piece in sentences), question])
-        together: Counter[str] = Counter()
-        for row in rows:
-            together.update(row)
-        central = _scaled([_product(row, together) for row in rows])
-        overlap = _scaled([_product(row, asked) for row in rows])
+        counts = [_words(piece.text) for piece in sentences]
+        overlap = _scaled(_bm25(counts, _words(question)))
+        central = _scaled(_centrality(counts))
         weight = self.question_weight if any(overlap) else 0.0
-        return [(1 - weight) * c + weight * o for c, o in zip(central, overlap, strict=True)]
+        seen: set[frozenset[str]] = set()
+        saliences = []
+        for count, near, mid in zip(counts, overlap, central, strict=True):
+            words = frozenset(count)
+            saliences.append(0.0 if words in seen else weight * near + (1.0 - weight) * mid)
+            seen.add(words)
+        return saliences
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,21 +186,43 @@ def _framed(text: str) -> tuple[str, str, str]:
     return "".join(lines[:begin]), "".join(lines[begin:end]), "".join(lines[end:])
 
 
-def _tf_idf(texts: Sequence[str]) -> list[dict[str, float]]:
-    """Words to weights of each text, of length one."""
-    counts = [Counter(word[:_STEM] for word in _WORD.findall(text.casefold())) for text in texts]
+def _words(text: str) -> Counter[str]:
+    """Beginnings of words, with how often they stand there."""
+    return Counter(word[:_STEM] for word in _WORD.findall(text.casefold()))
+
+
+def _rarities(counts: Sequence[Counter[str]]) -> dict[str, float]:
+    """Words to ln((n + 1) / (sentences with the word + 1)): 0 for one that is everywhere."""
     word_to_texts = Counter(word for count in counts for word in count)
-    rarity = {word: math.log((1 + len(texts)) / (1 + n)) + 1.0 for word, n in word_to_texts.items()}
+    return {word: math.log((len(counts) + 1) / (n + 1)) for word, n in word_to_texts.items()}
+
+
+def _bm25(counts: Sequence[Counter[str]], question: Counter[str]) -> list[float]:
+    """How much of the question is in each sentence, ``[sentences]``."""
+    rarities = _rarities(counts)
+    mean = sum(count.total() for count in counts) / len(counts) or 1.0
+    return [
+        sum(
+            rarities[word] * count[word] * (_K1 + 1.0)
+            / (count[word] + _K1 * (1.0 - _B + _B * count.total() / mean))
+            for word in question
+            if word in count
+        )
+        for count in counts
+    ]
+
+
+def _centrality(counts: Sequence[Counter[str]]) -> list[float]:
+    """Cosine of each sentence's tf-idf to the sum of all, ``[sentences]``."""
+    rarities = _rarities(counts)
     rows = []
+    together: Counter[str] = Counter()
     for count in counts:
-        row = {word: math.sqrt(times) * rarity[word] for word, times in count.items()}
+        row = {word: math.sqrt(times) * rarities[word] for word, times in count.items()}
         length = math.sqrt(sum(weight**2 for weight in row.values())) or 1.0
         rows.append({word: weight / length for word, weight in row.items()})
-    return rows
-
-
-def _product(row: Mapping[str, float], other: Mapping[str, float]) -> float:
-    return sum(weight * other.get(word, 0.0) for word, weight in row.items())
+        together.update(rows[-1])
+    return [sum(weight * together[word] for word, weight in row.items()) for row in rows]
 
 
 def _scaled(values: Sequence[float]) -> list[float]:

@@ -42,24 +42,27 @@ __all__ = [
     "Answered",
     "AnsweredTogether",
     "Concatenation",
-    "Round",
+    "Prompt",
+    "Rounds",
     "answer_together",
     "asking_together",
 ]
 
-Round: TypeAlias = Generator[list[str], "Sequence[str | Reply | Exception]", "AnsweredTogether"]
+Rounds: TypeAlias = Generator[
+    "list[Prompt]", "Sequence[str | Reply | Exception]", "AnsweredTogether"
+]
 """Yields prompts that may all be asked at once; wants their answers, or what went wrong."""
 
 _AS_LINES = """\
 Below are {count} questions, each behind a mark in square brackets. Answer each on its own, as if \
 it had been asked alone. Write nothing but the answers, in the same order, each behind the \
 mark of its question, like this:
-[{first}] the answer"""
+[{digest}-N] the answer to question N"""
 _AS_JSON = """\
 Below are {count} questions, each behind a mark in square brackets. Answer each on its own, as if \
-it had been asked alone. Write nothing but one JSON object whose keys are the marks and whose values \
-are the answers, as strings, like this:
-{{"{first}": "the answer"}}"""
+it had been asked alone. Write nothing but one JSON object, whose keys are the marks and whose \
+values are the answers, as strings, like this:
+{{"{digest}-N": "the answer to question N"}}"""
 _FENCED = re.compile(r"```(?:json)?\s*\n(?P<inside>.*)\n\s*```", re.DOTALL | re.IGNORECASE)
 _CUT_OFF = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 
@@ -118,12 +121,16 @@ class AnsweredTogether:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Batch:
-    """Questions that share a call, by their places."""
+class Prompt:
+    """What a model is to be asked."""
 
+    text: str = field(repr=False)
+    tenant: str
+    """Whose questions are in it."""
     places: tuple[int, ...]
-    marks: tuple[str, ...]
-    prompt: str
+    """Which of the questions."""
+    marks: tuple[str, ...] = ()
+    """Behind which their answers are wanted; none for one that is asked alone."""
 
 
 def answer_together(
@@ -147,7 +154,7 @@ def answer_together(
     try:
         prompts = next(asking)
         while True:
-            prompts = asking.send([_tried(ask, prompt) for prompt in prompts])
+            prompts = asking.send([_tried(ask, prompt.text) for prompt in prompts])
     except StopIteration as stop:
         done: AnsweredTogether = stop.value
         return done
@@ -159,33 +166,37 @@ def asking_together(
     shared_prompt: str,
     how: Concatenation | None = None,
     tenants: Sequence[str] = (),
-) -> Round:
+) -> Rounds:
     """The same without asking anybody: yields prompts, and is sent their answers."""
     how = how or Concatenation()
     if tenants and len(tenants) != len(questions):
         raise ConfigError(f"{len(tenants)} tenants for {len(questions)} questions")
-    batches = _batches(questions, shared_prompt, how, tenants or ("",) * len(questions))
+    owners = tenants or ("",) * len(questions)
+    shared = _shared(questions, shared_prompt, how, owners)
     found: dict[int, Answered] = {}
     calls = again = 0
-    if batches:
-        for batch, answer in zip(batches, (yield [each.prompt for each in batches]), strict=True):
-            read = _read(batch, answer, how)
+    if shared:
+        for prompt, answer in zip(shared, (yield shared), strict=True):
+            read = _read(prompt, answer, how)
             found.update(read)
-            again += len(batch.places) - len(read)
-        calls = len(batches)
-    left = [place for place in range(len(questions)) if place not in found]
+            again += len(prompt.places) - len(read)
+        calls = len(shared)
+    left = [
+        Prompt(text=f"{shared_prompt}\n\n{question}".strip(), tenant=owner, places=(place,))
+        for place, (question, owner) in enumerate(zip(questions, owners, strict=True))
+        if place not in found
+    ]
     if left:
-        prompts = [f"{shared_prompt}\n\n{questions[place]}".strip() for place in left]
-        for place, answer in zip(left, (yield prompts), strict=True):
-            found[place] = _alone(answer)
+        for prompt, answer in zip(left, (yield left), strict=True):
+            found[prompt.places[0]] = _alone(answer)
         calls += len(left)
     answers = tuple(found[place] for place in range(len(questions)))
     return AnsweredTogether(answers=answers, calls=calls, asked_again=again)
 
 
-def _batches(
+def _shared(
     questions: Sequence[str], shared_prompt: str, how: Concatenation, tenants: Sequence[str]
-) -> list[_Batch]:
+) -> list[Prompt]:
     """Questions of one tenant, at most so many together; what would be alone is left out."""
     order = list(range(len(questions)))
     if how.seed is not None:
@@ -196,40 +207,38 @@ def _batches(
     for place in order:
         if len(questions[place]) <= how.longest_chars and digest not in questions[place]:
             tenant_to_places.setdefault(tenants[place], []).append(place)
-    return [
-        _batch(tuple(places[start : start + how.most]), questions, shared_prompt, how, digest)
-        for places in tenant_to_places.values()
-        for start in range(0, len(places), how.most)
-        if len(places[start : start + how.most]) > 1
-    ]
+    wanted = {"lines": _AS_LINES, "json": _AS_JSON}[how.form]
+    prompts = []
+    for tenant, places in tenant_to_places.items():
+        for start in range(0, len(places), how.most):
+            some = tuple(places[start : start + how.most])
+            if len(some) > 1:
+                text, marks = _worded(some, questions, shared_prompt, wanted, digest)
+                prompts.append(Prompt(text=text, tenant=tenant, places=some, marks=marks))
+    return prompts
 
 
-def _batch(
-    places: tuple[int, ...],
-    questions: Sequence[str],
-    shared_prompt: str,
-    how: Concatenation,
-    digest: str,
-) -> _Batch:
+def _worded(
+    places: tuple[int, ...], questions: Sequence[str], shared_prompt: str, wanted: str, digest: str
+) -> tuple[str, tuple[str, ...]]:
+    """The text of a shared prompt, and the marks in it."""
     marks = tuple(f"{digest}-{number}" for number in range(1, len(places) + 1))
-    order = {"lines": _AS_LINES, "json": _AS_JSON}[how.form]
     asked = [f"[{mark}] {questions[place]}" for mark, place in zip(marks, places, strict=True)]
-    told = order.format(count=len(places), first=marks[0])
-    prompt = "\n\n".join([shared_prompt, told, "\n".join(asked)]).strip()
-    return _Batch(places=places, marks=marks, prompt=prompt)
+    told = wanted.format(count=len(places), digest=digest)
+    return "\n\n".join([shared_prompt, told, "\n".join(asked)]).strip(), marks
 
 
 def _read(
-    batch: _Batch, answer: str | Reply | Exception, how: Concatenation
+    prompt: Prompt, answer: str | Reply | Exception, how: Concatenation
 ) -> dict[int, Answered]:
     """Places to answers, of those that can be read without doubt."""
     if isinstance(answer, Exception):
         return {}
     reply = Reply(text=answer) if isinstance(answer, str) else answer
-    read = _of_json(reply, batch.marks) if how.form == "json" else _of_lines(reply, batch.marks)
+    read = _of_json(reply, prompt.marks) if how.form == "json" else _of_lines(reply, prompt.marks)
     return {
-        place: Answered(text=read[mark], reply=reply, shared_by=len(batch.places))
-        for place, mark in zip(batch.places, batch.marks, strict=True)
+        place: Answered(text=read[mark], reply=reply, shared_by=len(prompt.places))
+        for place, mark in zip(prompt.places, prompt.marks, strict=True)
         if read.get(mark)
     }
 

@@ -114,7 +114,7 @@ def breach(before: Sequence[Said], after: Sequence[Said]) -> str:
     """
     kept = [said for said in after if said.at is not None]
     at_to_place = {said.at: place for place, said in enumerate(before) if said.at is not None}
-    places = [at_to_place.get(said.at, -1) for said in kept]
+    places = [-1 if said.at is None else at_to_place.get(said.at, -1) for said in kept]
     if -1 in places or any(a >= b for a, b in pairwise(places)):
         return "messages stand twice, in another order, or come from nowhere"
     for place, said in zip(places, kept, strict=True):

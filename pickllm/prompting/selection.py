@@ -75,6 +75,8 @@ class Selected:
     """Examples, at least 1."""
     sharpness: float = 2.0
     """Above 0: the higher, the more near examples count over short ones."""
+    least_similarity: float = 0.1
+    """In [0, 1): an example that is less like the question brings nothing."""
     redundancy: float = 0.5
     """In [0, 1]: how much of its gain an example loses that says what a chosen one says."""
     least_gain: float = 0.05
@@ -90,8 +92,10 @@ class Selected:
             raise ConfigError("give examples to select from, or say how those in a prompt begin")
         if self.budget_tokens < 1 or self.most < 1 or not self.sharpness > 0.0:
             raise ConfigError("budget_tokens and most must be at least 1, sharpness above 0")
-        if not (0.0 <= self.redundancy <= 1.0 and 0.0 <= self.least_gain < 1.0):
-            raise ConfigError("redundancy must lie in [0, 1], least_gain in [0, 1)")
+        if not (0.0 <= self.least_similarity < 1.0 and 0.0 <= self.least_gain < 1.0):
+            raise ConfigError("least_similarity and least_gain must lie in [0, 1)")
+        if not 0.0 <= self.redundancy <= 1.0:
+            raise ConfigError(f"redundancy must lie in [0, 1]; it is {self.redundancy}")
         given = () if callable(self.examples) else tuple(self.examples)
         object.__setattr__(self, "_vectors", self._embedded(given))
 
@@ -105,8 +109,8 @@ class Selected:
         learnt = digest_of(repr(sorted(self.usefulness.key_to_sum.items())))
         return (
             f"selected({source}, marked={self.marked!r}, tokens={self.budget_tokens}, "
-            f"most={self.most}, sharpness={self.sharpness}, redundancy={self.redundancy}, "
-            f"least_gain={self.least_gain}, learnt={learnt})"
+            f"most={self.most}, sharpness={self.sharpness}, similarity={self.least_similarity}, "
+            f"redundancy={self.redundancy}, least_gain={self.least_gain}, learnt={learnt})"
         )
 
     def adapted(self, request: Request, arm: Arm) -> Sequence[Said]:
@@ -140,8 +144,9 @@ class Selected:
         """Places of the candidates that pay, the most similar first."""
         similarity = np.clip(vectors @ self._embedded_text(question), 0.0, 1.0)
         worths = np.array([self.usefulness.of(each) for each in candidates])
+        near = similarity >= self.least_similarity
         chosen = best_value(
-            worths * similarity**self.sharpness,
+            near * worths * similarity**self.sharpness,
             np.clip(vectors @ vectors.T, 0.0, 1.0),
             [tokens_of(each.turns, self.count_tokens) for each in candidates],
             budget_tokens=self.budget_tokens,

@@ -4,16 +4,22 @@ from pickllm.testing import check_policy
 def test_my_policy():
     check_policy(MyPolicy())
 
-contracts.py    check_policy, check_store: one assertion after another, each with its sentence
+contracts.py    check_policy, check_store, …: one assertion after another, each with its sentence
 fakes.py        ScriptedPort, a port whose arms say what you tell them; small builders
 """
 
-from pickllm.testing.contracts import check_journal, check_policy, check_store
+from pickllm.testing.contracts import (
+    check_adaptation,
+    check_journal,
+    check_policy,
+    check_store,
+)
 from pickllm.testing.fakes import Script, ScriptedPort, decision, experience, situation
 
 __all__ = [
     "Script",
     "ScriptedPort",
+    "check_adaptation",
     "check_journal",
     "check_policy",
     "check_store",
