@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "errors", "lock", "plain", "rng", "tool_calls"),
+    ("arrays", "digest", "errors", "lock", "plain", "rng", "tool_calls"),
     ("together", "types"),
     (
         "convergence",
@@ -28,8 +28,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "protocols",
         "rewards",
         "stamp",
+        "time_limits",
     ),
     (
+        "adapting",
         "attempts",
         "budget",
         "drive",
@@ -37,17 +39,19 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "estimators",
         "explorers",
         "features",
+        "judging",
         "ledger",
         "lessons",
         "local",
         "pool",
+        "question",
         "scoring",
         "stores",
     ),
-    ("policies", "prompting"),
+    ("cascade", "cascading", "policies", "prompting", "recalling", "tool_fit"),
     ("learner", "settings", "spending"),
     ("explanation", "flow", "fold", "handover", "testing"),
-    ("keeper",),
+    ("deciding", "keeper"),
     ("books",),
     ("router",),
     ("pickllm",),

@@ -26,7 +26,7 @@ Probabilistic Relevance Framework: BM25 and Beyond (2009), for how that is count
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -39,7 +39,7 @@ __all__ = ["Compressed", "Compressor", "Extractive", "question_in"]
 
 _WORD = re.compile(r"\w+")
 _K1, _B = 1.2, 0.75
-"""Of BM25: how soon a word has been said often enough, and how much long sentences are held back."""
+"""Of BM25: how soon a word was said often enough, and how much long sentences are held back."""
 _LAST_LINES = 3
 _ROLES: frozenset[Role] = frozenset({"user", "assistant"})
 _STEM = 6
@@ -203,7 +203,9 @@ def _bm25(counts: Sequence[Counter[str]], question: Counter[str]) -> list[float]
     mean = sum(count.total() for count in counts) / len(counts) or 1.0
     return [
         sum(
-            rarities[word] * count[word] * (_K1 + 1.0)
+            rarities[word]
+            * count[word]
+            * (_K1 + 1.0)
             / (count[word] + _K1 * (1.0 - _B + _B * count.total() / mean))
             for word in question
             if word in count

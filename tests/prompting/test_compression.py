@@ -58,11 +58,11 @@ def test_short_messages_and_unchanged_ones_stay_themselves() -> None:
 
 def test_an_emptied_line_goes_whole() -> None:
     """Of a paragraph that says nothing, no blank lines are left."""
-    text = f"{FACT}\n{FILLER}\n{FILLER}\nIt was hidden by Ann."
+    text = f"{FACT}\n{FILLER}\n{FILLER}\nThe treasure was hidden by Ann."
 
     short = Extractive(rate=0.3).compressed(text, "Where is the treasure, and who hid it? Ann?")
 
-    assert f"{FACT}\nIt was hidden by Ann." == short
+    assert f"{FACT}\nThe treasure was hidden by Ann." == short
 
 
 def test_code_stays_on_its_lines() -> None:
