@@ -13,10 +13,10 @@ User: 2 + 2 =
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from pickllm.drive import work
+from pickllm.errors import ConfigError
 from pickllm.protocols import Scorer
 from pickllm.scoring.asking import Ask
-from pickllm.types import Reply, Request, Said
+from pickllm.types import Reply, Request, Said, Work
 
 __all__ = ["AskTurns", "as_text", "graded", "reply_of"]
 
@@ -41,5 +41,19 @@ def reply_of(answer: str | Reply) -> Reply:
 
 
 def graded(scorer: Scorer, request: Request, reply: Reply) -> float | None:
-    """What a scorer gives an answer that no router has asked for."""
-    return work(scorer.score(request, reply))
+    """What a scorer gives an answer that no router has asked for.
+
+    Raises:
+        ConfigError: The scorer asks an arm of a router: there is none here.
+    """
+    asking = scorer.score(request, reply)
+    try:
+        step = next(asking)
+        while isinstance(step, Work):
+            step = asking.send(step.run())
+    except StopIteration as stop:
+        score: float | None = stop.value
+        return score
+    raise ConfigError(
+        f"{type(scorer).__name__} asks arms of a router, and here is none: give `ask`"
+    )

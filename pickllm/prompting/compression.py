@@ -37,7 +37,8 @@ from pickllm.types import Arm, Request, Role, Said
 
 __all__ = ["Compressed", "Compressor", "Extractive", "question_in"]
 
-_WORD = re.compile(r"\w+")
+_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 _K1, _B = 1.2, 0.75
 """Of BM25: how soon a word was said often enough, and how much long sentences are held back."""
 _LAST_LINES = 3
@@ -192,9 +193,15 @@ def _words(text: str) -> Counter[str]:
 
 
 def _rarities(counts: Sequence[Counter[str]]) -> dict[str, float]:
-    """Words to ln((n + 1) / (sentences with the word + 1)): 0 for one that is everywhere."""
+    """Words to ln((n + 1) / (sentences with the word + 1)), short ones less: they are in any text.
+
+    0 for a word that is everywhere.
+    """
     word_to_texts = Counter(word for count in counts for word in count)
-    return {word: math.log((len(counts) + 1) / (n + 1)) for word, n in word_to_texts.items()}
+    return {
+        word: len(word) / _STEM * math.log((len(counts) + 1) / (n + 1))
+        for word, n in word_to_texts.items()
+    }
 
 
 def _bm25(counts: Sequence[Counter[str]], question: Counter[str]) -> list[float]:
