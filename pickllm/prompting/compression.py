@@ -9,10 +9,11 @@ r"""Prompt compression: of long messages, the sentences that matter. Whole sente
     overlap     = BM25 of a sentence for the question; 0 for a word that stands everywhere
     salience    = 0 for a sentence that was there before
 
-The most salient sentences stay, in their order, until ``rate`` of the tokens is reached. Not
-touched at all are system messages, tools' results, messages that are more than text, and within a
-text: code, JSON, tables and markup, sentences with numbers or negations, questions, headings, the
-first line and the last ones of the message that holds the question (`pickllm.prompting.passages`).
+The most salient sentences stay, in their order, until ``rate`` of the tokens of those that may go
+is reached. Not touched at all are system messages, tools' results, messages that are more than
+text, and within a text: code, JSON, tables and markup, sentences with numbers or negations,
+questions, headings, the first line and the last ones of the message that holds the question
+(`pickllm.prompting.passages`).
 
 Sources: Erkan and Radev, LexRank (2004), arXiv 1109.2128, for centrality; Jiang et al.,
 LongLLMLingua (2023), arXiv 2310.06839, for the question's part in it; Robertson and Zaragoza, The
@@ -64,7 +65,7 @@ class Extractive:
     """A `Compressor` without weights: keeps sentences by salience. Some ms for a page."""
 
     rate: float = 0.5
-    """Share of the tokens to keep, in (0, 1). What must stay stays, and may come to more."""
+    """Share of the tokens that stays of what may go, in (0, 1); what must stay comes on top."""
     question_weight: float = 0.7
     """In [0, 1]: how much nearness to the question counts, over nearness to the rest."""
     count_tokens: CountTokens = field(default=about_tokens, repr=False)
@@ -83,13 +84,11 @@ class Extractive:
         parts = pieces(text)
         spare = [place for place, piece in enumerate(parts) if piece.spare]
         lengths = [self.count_tokens(piece.text) for piece in parts]
-        left = self.rate * sum(lengths) - sum(
-            length for length, piece in zip(lengths, parts, strict=True) if not piece.spare
-        )
+        left = self.rate * sum(lengths[place] for place in spare)
         saliences = self._saliences([parts[place] for place in spare], question)
         dropped = set(spare)
         for place, _ in sorted(zip(spare, saliences, strict=True), key=lambda each: -each[1]):
-            if lengths[place] <= left:
+            if lengths[place] <= left or dropped == set(spare):  # the most salient always stays
                 dropped.remove(place)
                 left -= lengths[place]
         return joined(parts, dropped=dropped)

@@ -4,7 +4,7 @@
     adaptation = Compressed(compressor=compressor)
 
     keep(word) = mean over its tokens of P(label 1 | text)
-    kept       = forced words, and of the rest those with the highest keep, up to ``rate``
+    kept       = forced words, and of the rest ``rate`` of them, those with the highest keep
 
 Forced are words with digits, negations, quoted code and question marks; what is no prose is not
 shown to the model at all. Words come out as they stood, spaces and case included: only what is left
@@ -50,7 +50,7 @@ class LLMLingua2:
     model: Any = field(repr=False)
     tokenizer: Any = field(repr=False)
     rate: float = 0.5
-    """Share of the words to keep, in (0, 1); forced words may come to more."""
+    """Share of the words that stays of those that may go, in (0, 1)."""
     most_tokens: int = 512
     """That the model reads at once."""
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
@@ -78,7 +78,7 @@ class LLMLingua2:
 
         Args:
             name: Such as "microsoft/llmlingua-2-xlm-roberta-large-meetingbank".
-            rate: Share of the words to keep.
+            rate: Share of the words that stays of those that may go.
             device: Such as "cuda"; None is the CPU.
             dtype: Weights' type, such as "bfloat16"; "auto" is as saved.
 
@@ -116,8 +116,7 @@ class LLMLingua2:
         words = [i for i, part in enumerate(parts) if part.text.strip() and "\n" not in part.text]
         place_to_keep = dict(zip(words, self.keeps([parts[i].text for i in words]), strict=True))
         ranked = sorted(spare, key=lambda place: -place_to_keep[place])
-        left = round(self.rate * len(words)) - (len(words) - len(spare))
-        return joined(parts, dropped=set(ranked[max(left, 0) :]))
+        return joined(parts, dropped=set(ranked[round(self.rate * len(spare)) :]))
 
     def keeps(self, words: Sequence[str]) -> list[float]:
         """How much each word is to be kept, ``[words]``, in [0, 1]."""

@@ -112,7 +112,7 @@ def test_selection_breaks_nothing_and_keeps_to_its_budget(
 @settings(deadline=None)
 @given(rate=st.floats(0.05, 0.95), sentences=st.integers(1, 60))
 def test_compression_reaches_its_rate(rate: float, sentences: int) -> None:
-    """Where nothing must stay, no more than ``rate`` of the tokens stays."""
+    """Where nothing must stay, no more than ``rate`` of the tokens stays, or a single sentence."""
     words = ("roof", "door", "garden", "spring", "painter", "house", "window")
     text = " ".join(
         f"The {words[n % 7]} of the {words[n // 7 % 7]} is {words[n // 3 % 7]}."
@@ -120,4 +120,4 @@ def test_compression_reaches_its_rate(rate: float, sentences: int) -> None:
     )
     after = Extractive(rate=rate, count_tokens=len).compressed(text, "Which roof?")
 
-    assert len(after) <= rate * len(text)
+    assert len(after) <= max(rate * len(text), 45)
