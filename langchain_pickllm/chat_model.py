@@ -42,7 +42,8 @@ from pickllm.construction import check_router
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
-from pickllm.protocols import Adaptation, Cache, Cascade, Featurizer, Reward
+from pickllm.prompting.composed import AdaptationsLike
+from pickllm.protocols import Cache, Cascade, Featurizer, Reward
 from pickllm.router import Router
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, DEFAULT_POLICY, Fallback, WeightsLike
@@ -106,7 +107,7 @@ class RoutedChatModel(RoutedEntryPoints):
         budget: Budget | None = None,
         cascade: Cascade | None = None,
         answers: Cache | None = None,
-        adaptations: Adaptation | None = None,
+        adaptations: AdaptationsLike | None = None,
         sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",
@@ -139,7 +140,8 @@ class RoutedChatModel(RoutedEntryPoints):
                 `ThresholdCascade`.
             answers: Keeps answers, and gives them again to requests like theirs: an `AnswerCache`.
                 LangChain's own ``cache`` is handed to the arms.
-            adaptations: What arms read in place of the prompt; see `pickllm.prompting`.
+            adaptations: What arms read in place of the prompt: one of `pickllm.prompting`, several
+                in order, or either for each arm by its name, with "*" for the others.
             sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
                 the history holds reasoning that only its author can read, the arm stays anyway.
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.

@@ -35,8 +35,8 @@ from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Relay
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
+from pickllm.prompting.composed import AdaptationsLike, adaptations_of
 from pickllm.protocols import (
-    Adaptation,
     Asking,
     Cache,
     Cascade,
@@ -108,7 +108,7 @@ class Router:
         budget: Budget | None = None,
         cascade: Cascade | None = None,
         answers: Cache | None = None,
-        adaptations: Adaptation | None = None,
+        adaptations: AdaptationsLike | None = None,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -134,7 +134,8 @@ class Router:
             budget: The most that may be spent in a window of time, for each tenant or in all.
             cascade: Asks arms one after another until an answer will do; see `pickllm.cascading`.
             answers: Keeps answers, and gives them again; see `pickllm.cache`.
-            adaptations: What arms read in place of the prompt; see `pickllm.prompting`.
+            adaptations: What arms read in place of the prompt: one of `pickllm.prompting`, several
+                in order, or either for each arm by its name, with "*" for the others.
             store: Where decisions, feedback and learnt state are kept; without one they live as
                 long as the router. Routers of one store and namespace learn as one.
             namespace: Which part of the store is this router's.
@@ -148,7 +149,9 @@ class Router:
         self.scorer = None if scorer is None else scorer_of(scorer)
         self.featurizer = featurizer_for(self.policy, featurizer)
         self.cascade = cascade_of(cascade, self.pool)
-        self.adaptations = adaptations
+        self.adaptations = (
+            None if adaptations is None else adaptations_of(adaptations, arms=self.pool.names)
+        )
         self._instant = bool(getattr(self.featurizer, "instant", False))
         self._clock = clock
         opened = None if store is None else store_of(store)

@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "scoring",
         "stores",
     ),
-    ("cascade", "cascading", "policies", "recalling", "tool_fit"),
+    ("cascade", "cascading", "policies", "prompting", "recalling", "tool_fit"),
     ("learner", "settings", "spending"),
     ("drive", "explanation", "flow", "fold", "handover", "testing"),
     ("deciding", "keeper"),

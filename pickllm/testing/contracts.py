@@ -10,7 +10,9 @@ from typing import Any, cast
 import pytest
 
 from pickllm.errors import StateConflict
+from pickllm.prompting.conversation import breach
 from pickllm.protocols import (
+    Adaptation,
     Journal,
     Note,
     Policy,
@@ -22,9 +24,9 @@ from pickllm.protocols import (
 from pickllm.rng import Rng
 from pickllm.stores.codec import decode, encode
 from pickllm.testing.fakes import experience, situation
-from pickllm.types import Choice
+from pickllm.types import Arm, Choice, Request, Role, Said
 
-__all__ = ["check_journal", "check_policy", "check_store"]
+__all__ = ["check_adaptation", "check_journal", "check_policy", "check_store"]
 
 _ARMS = ("small", "large", "a model: with/odd chars")
 
@@ -72,6 +74,24 @@ def check_store(make_store: Callable[[], Store]) -> None:
     assert store.get("a") is None, "a deleted key holds nothing"
 
 
+def check_adaptation(adaptation: Adaptation, *, arm: Arm | None = None) -> None:
+    """Every promise of `pickllm.protocols.Adaptation`, on conversations of many kinds."""
+    assert not isinstance(adaptation, type), "give an instance of the adaptation, not its class"
+    assert isinstance(adaptation.name, str), "an adaptation has a name"
+    assert adaptation.name, "an adaptation's name is not empty"
+    assert "\n" not in adaptation.name, "which is one line"
+    for turns in _conversations():
+        request = Request(text=turns[-1].text if turns else "", turns=turns)
+        after = adaptation.adapted(request, arm or Arm(name="small"))
+        assert breach(turns, after) == "", breach(turns, after)
+        again = adaptation.adapted(request, arm or Arm(name="small"))
+        assert list(after) == list(again), "the same conversation is adapted in the same way"
+        assert request.turns == turns, "and is itself left as it was"
+    assert list(adaptation.adapted(Request(text="Hi"), Arm(name="small"))) == [], (
+        "where only a text is given there is nothing to adapt"
+    )
+
+
 def check_journal(make_journal: Callable[[], Journal]) -> None:
     """Every promise of `pickllm.protocols.Journal`, on one that ``make_journal`` opens empty."""
     journal = make_journal()
@@ -109,6 +129,33 @@ def check_journal(make_journal: Callable[[], Journal]) -> None:
     )
     assert newest.value == b"5", "positions go on rising after a trim"
     assert len(journal.read("other", after=0, limit=9)) == 1, "another name is not trimmed"
+
+
+def _conversations() -> list[tuple[Said, ...]]:
+    """Short, long, with tools and images, with code, and without any question."""
+    prose = "The house is old. Its roof leaks. Ann mends it in spring. Bob paints the door. " * 20
+    code = f"Look:\n```python\nfor x in range(9):\n    print(x)\n```\n{prose}\nWhat is wrong?"
+    data = f'{{"rows": [1, 2, 3]}}\n| a | b |\n|---|---|\n| 1 | 2 |\n{prose}\nSum up.'
+    brief, answer = ("system", "Be brief.", True), ("assistant", prose, True)
+    pairs = [(("user", f"Example: {n} + {n} =", True), ("assistant", "?", True)) for n in range(5)]
+    tools = [("user", f"{prose} Call a tool.", True), ("assistant", "", False)]
+    results = [("tool", prose, True), ("tool", prose, False), ("assistant", "Done.", True)]
+    spoken: list[list[tuple[str, str, bool]]] = [
+        [],
+        [("user", "2 + 2 =", True)],
+        [("system", f"Rules. {prose}", True), ("user", prose, True)],
+        [brief, ("assistant", "Hello.", True)],
+        [*[brief, ("user", code, True), answer] * 3, ("user", data, True)],
+        [*(message for pair in pairs for message in pair), ("user", "9 + 9 =", True)],
+        [*[*tools, *results] * 4, ("user", prose, False), ("assistant", "", False), results[0]],
+    ]
+    return [
+        tuple(
+            Said(role=cast("Role", role), text=text, plain=plain, at=at)
+            for at, (role, text, plain) in enumerate(each)
+        )
+        for each in spoken
+    ]
 
 
 def _refuses(store: Store, key: str, expect: int) -> bool:

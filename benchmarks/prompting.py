@@ -1,0 +1,345 @@
+"""What adapting prompts saves in tokens, and what it costs in right answers, on a model that reads them.
+
+    python benchmarks/prompting.py            # trains a Llama of 0.1 million weights once: minutes
+
+The demo's models read nothing but the last question, so this trains one that looks things up: facts
+in prose ("Ann beat Bob."), in worked examples, and several questions at once behind marks. It is
+asked through the very code that serves requests, and its answers are held against the truth.
+
+    compression     sentences kept by salience, beside the first ones and random ones
+    selection       examples kept by value per token, beside the first ones and random ones
+    concatenation   one to eight questions to a call, in lines; it was taught two to five
+
+Needs `pickllm[local]`. Prompts are drawn anew, by other seeds than those it was trained on; tokens
+are the model's own. Intervals are 95 %, over prompts.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from pickllm.demo.models import default_folder
+from pickllm.demo.muon import Muon
+from pickllm.evaluation.intervals import bootstrap
+from pickllm.prompting import (
+    Compressed,
+    Concatenation,
+    Extractive,
+    Selected,
+    answer_together,
+)
+from pickllm.prompting.concatenation import asking_together
+from pickllm.prompting.passages import pieces
+from pickllm.types import Arm, Request, Said
+
+NAMES = (
+    *("Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Ida", "Joe", "Kim", "Leo", "Mia"),
+    *("Ned", "Oda", "Pia", "Ray", "Sue", "Tom", "Una", "Vic", "Wes", "Xia", "Yan", "Zoe"),
+)
+PAD, BOS, EOS, ANSWER = "<pad>", "<s>", "</s>", "<|answer|>"
+FACTS = 8
+STEPS, BATCH, SEED = 2_500, 24, 0
+ARM = Arm(name="tiny")
+
+Facts = list[tuple[str, str]]
+"""Who beat whom; each beats one."""
+
+
+def facts_of(rng: random.Random, count: int) -> Facts:
+    """Facts about different winners."""
+    return [
+        (winner, rng.choice([name for name in NAMES if name != winner]))
+        for winner in rng.sample(NAMES, count)
+    ]
+
+
+def told(facts: Facts) -> str:
+    """The facts in prose."""
+    return " ".join(f"{winner} beat {loser}." for winner, loser in facts)
+
+
+def question(winner: str) -> str:
+    """What is asked of a fact."""
+    return f"Who lost to {winner}?"
+
+
+def shared(facts: Facts, winners: Sequence[str]) -> str:
+    """The prompt that asks about several winners at once, as it is sent."""
+    (prompt,) = next(
+        asking_together(
+            [question(winner) for winner in winners],
+            shared_prompt=told(facts),
+            how=Concatenation(most=len(winners)),
+        )
+    )
+    return prompt.text
+
+
+def make_tokenizer() -> Tokenizer:
+    """One token for each name and phrase, and one for each byte of the rest."""
+    symbols = [PAD, BOS, EOS, ANSWER, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    frame = shared([("Ann", "Bob")], ["Ann", "Ann"])
+    begin, end = frame.index("questions, each"), frame.index("like this:") + len("like this:\n")
+    phrases = [
+        *(*NAMES, " beat ", "Who lost to ", "Below are ", frame[begin:end]),
+        *("-N] the answer to question N\n\n", "] ", "?\n", ". "),
+    ]
+    tokenizer.add_special_tokens([PAD, BOS, EOS, ANSWER])
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
+    return tokenizer
+
+
+def lesson(rng: random.Random) -> list[tuple[str, str]]:
+    """Prompts and answers that belong to one conversation; all answers are learnt."""
+    facts = facts_of(rng, rng.randint(1, FACTS))
+    truth = dict(facts)
+    kind = rng.random()
+    if kind < 0.4:
+        winner = rng.choice(facts)[0]
+        return [(f"{told(facts)}\n{question(winner)}", truth[winner])]
+    if kind < 0.75:
+        pairs = [(question(winner), truth[winner]) for winner, _ in facts]
+        return [*pairs, rng.choice(pairs)]
+    winners = [rng.choice(facts)[0] for _ in range(rng.randint(2, 5))]
+    prompt = shared(facts, winners)
+    digest = prompt.split("[")[-1][:8]
+    lines = [f"[{digest}-{n}] {truth[winner]}" for n, winner in enumerate(winners, 1)]
+    return [(prompt, "\n".join(lines))]
+
+
+def batches(tokenizer: Tokenizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Tokens and targets ``[batch, tokens]`` of every step; lengths in a batch are alike."""
+    rng = random.Random(SEED)
+    while True:
+        rows = []
+        for _ in range(BATCH * 8):
+            tokens, targets = [tokenizer.token_to_id(BOS)], [-100]
+            for prompt, answer in lesson(rng):
+                asked = tokenizer.encode(prompt + ANSWER).ids
+                given = tokenizer.encode(answer + EOS).ids
+                tokens += asked + given
+                targets += [-100] * len(asked) + given
+            rows.append((tokens, targets))
+        rows.sort(key=lambda row: len(row[0]))
+        groups = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        rng.shuffle(groups)
+        for group in groups:
+            length = max(len(tokens) for tokens, _ in group)
+            yield (
+                torch.tensor([t + [0] * (length - len(t)) for t, _ in group]),
+                torch.tensor([t[1:] + [-100] * (length - len(t) + 1) for _, t in group]),
+            )
+
+
+def trained(folder: Path, *, steps: int) -> tuple[LlamaForCausalLM, Tokenizer]:
+    """The model, from the folder or trained now."""
+    tokenizer = make_tokenizer()
+    if (folder / "config.json").is_file():
+        return LlamaForCausalLM.from_pretrained(folder).eval(), tokenizer
+    torch.manual_seed(SEED)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=tokenizer.get_vocab_size(),
+            hidden_size=64,
+            intermediate_size=168,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
+    ).train()
+    inside = {id(w) for w in model.model.layers.parameters() if w.ndim == 2}
+    optimizers = [
+        Muon([w for w in model.parameters() if id(w) in inside], lr=0.02),
+        torch.optim.AdamW([w for w in model.parameters() if id(w) not in inside], lr=0.004),
+    ]
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    for step, (tokens, targets) in zip(range(steps), batches(tokenizer), strict=False):
+        share = min(1.0, (step + 1) / 100) * (1.0 - step / steps)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = share * rate
+        asked = targets >= 0
+        hidden = model.model(tokens, use_cache=False).last_hidden_state[asked]
+        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden), targets[asked])
+        model.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        if step % 50 == 0:
+            print(f"step {step} of {steps}: loss {loss.item():.3f}", flush=True)
+    model.save_pretrained(folder)
+    return model.eval(), tokenizer
+
+
+class Reader:
+    """The model as one that is asked with conversations; counts the tokens that it reads."""
+
+    def __init__(self, model: LlamaForCausalLM, tokenizer: Tokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.tokens_in = 0
+
+    def __call__(self, turns: Sequence[Said] | str) -> str:
+        """The likeliest answer."""
+        if isinstance(turns, str):
+            turns = [Said(role="user", text=turns)]
+        text = BOS + "".join(
+            said.text + (EOS if said.role == "assistant" else ANSWER) for said in turns
+        )
+        ids = self.tokenizer.encode(text).ids
+        self.tokens_in += len(ids)
+        made: Any = self.model.generate(
+            torch.tensor([ids]), max_new_tokens=90, do_sample=False, pad_token_id=0
+        )
+        return self.tokenizer.decode(made[0, len(ids) :].tolist()).strip()
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(self.tokenizer.encode(text).ids)
+
+
+Adapt = Callable[[Request, random.Random], Sequence[Said]]
+
+
+def measured(reader: Reader, requests: Sequence[tuple[Request, str]], adapt: Adapt) -> str:
+    """Right answers and tokens to a prompt, in words."""
+    rng = random.Random(1)
+    reader.tokens_in = 0
+    hits = np.array([float(reader(adapt(request, rng)) == answer) for request, answer in requests])
+    right = bootstrap(
+        lambda rows: float(hits[rows].mean()), prompts=len(hits), rng=np.random.default_rng(0)
+    )
+    return f"{right:.1%} | {reader.tokens_in / len(requests):.0f}"
+
+
+def request_of(*texts: str) -> Request:
+    """Texts of a user and of a model in turn."""
+    turns = tuple(
+        Said(role="assistant" if at % 2 else "user", text=text, at=at)
+        for at, text in enumerate(texts)
+    )
+    return Request(text=texts[-1], turns=turns)
+
+
+def compression(reader: Reader, prompts: int) -> None:
+    """Facts in prose, and a question about one of them."""
+    rng = random.Random("compression")
+    requests = []
+    for _ in range(prompts):
+        facts = facts_of(rng, FACTS)
+        winner, loser = rng.choice(facts)
+        requests.append((request_of(f"{told(facts)}\n{question(winner)}"), loser))
+
+    def cut(rate: float, *, shuffled: bool) -> Adapt:
+        def adapt(request: Request, drawn: random.Random) -> Sequence[Said]:
+            *facts, _, asked = [piece.text for piece in pieces(request.turns[0].text)]
+            order = drawn.sample(range(len(facts)), len(facts)) if shuffled else range(len(facts))
+            kept = sorted(order[: round(rate * len(facts))])
+            return [Said(role="user", text="".join(facts[i] for i in kept).strip() + "\n" + asked)]
+
+        return adapt
+
+    print("\n| compression | right | tokens |\n|---|---|---|")
+    print(f"| all | {measured(reader, requests, lambda request, _: request.turns)} |")
+    for rate in (0.5, 0.25):
+        ours = Compressed(
+            compressor=Extractive(rate=rate, count_tokens=reader.count), least_tokens=1
+        )
+        rows: dict[str, Adapt] = {
+            "salient": lambda request, _, ours=ours: ours.adapted(request, ARM),  # type: ignore[misc]  # bound here
+            "first": cut(rate, shuffled=False),
+            "random": cut(rate, shuffled=True),
+        }
+        for name, adapt in rows.items():
+            print(f"| {name} {rate:.0%} | {measured(reader, requests, adapt)} |")
+
+
+def selection(reader: Reader, prompts: int) -> None:
+    """Worked examples, one of which answers the question."""
+    rng = random.Random("selection")
+    requests = []
+    for _ in range(prompts):
+        facts = facts_of(rng, FACTS)
+        winner, loser = rng.choice(facts)
+        pairs = [text for one, other in facts for text in (question(one), other)]
+        requests.append((request_of(*pairs, question(winner)), loser))
+
+    def ours(most: int) -> Adapt:
+        chosen = Selected(marked="Who", most=most, least_similarity=0.0, least_gain=0.0)
+        return lambda request, _: chosen.adapted(request, ARM)
+
+    def cut(most: int, *, shuffled: bool) -> Adapt:
+        def adapt(request: Request, drawn: random.Random) -> Sequence[Said]:
+            places = drawn.sample(range(FACTS), most) if shuffled else range(most)
+            kept = [request.turns[2 * place + side] for place in sorted(places) for side in (0, 1)]
+            return [*kept, request.turns[-1]]
+
+        return adapt
+
+    print("\n| selection | right | tokens |\n|---|---|---|")
+    print(f"| all {FACTS} | {measured(reader, requests, lambda request, _: request.turns)} |")
+    for most in (3, 1):
+        rows = {
+            "value per token": ours(most),
+            "first": cut(most, shuffled=False),
+            "random": cut(most, shuffled=True),
+        }
+        for name, adapt in rows.items():
+            print(f"| {name}, {most} | {measured(reader, requests, adapt)} |")
+
+
+def concatenation(reader: Reader, prompts: int) -> None:
+    """Several questions about the same facts."""
+    print("\n| questions to a call | right | tokens a question | calls a question | asked again |")
+    print("|---|---|---|---|---|")
+    for most in (1, 2, 3, 5, 8):
+        rng = random.Random("concatenation")
+        reader.tokens_in, calls, again, hits = 0, 0, 0, []
+        for _ in range(max(prompts // 8, 1)):
+            facts = facts_of(rng, FACTS)
+            asked = rng.sample(facts, 8)
+            done = answer_together(
+                reader,
+                [question(winner) for winner, _ in asked],
+                shared_prompt=told(facts),
+                how=Concatenation(most=most),
+            )
+            calls, again = calls + done.calls, again + done.asked_again
+            hits += [text == loser for text, (_, loser) in zip(done.texts, asked, strict=True)]
+        print(
+            f"| {most} | {fmean(hits):.1%} | {reader.tokens_in / len(hits):.0f} | "
+            f"{calls / len(hits):.2f} | {again / len(hits):.1%} |"
+        )
+
+
+def main() -> None:
+    """Train where nothing is trained yet, and measure."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--prompts", type=int, default=400)
+    arguments.add_argument("--steps", type=int, default=STEPS)
+    given = arguments.parse_args()
+    name = json.dumps([given.steps, BATCH, SEED, FACTS]).strip("[]").replace(", ", "-")
+    model, tokenizer = trained(default_folder() / f"lookup-{name}", steps=given.steps)
+    reader = Reader(model, tokenizer)
+    compression(reader, given.prompts)
+    selection(reader, given.prompts)
+    concatenation(reader, given.prompts)
+
+
+if __name__ == "__main__":
+    main()
