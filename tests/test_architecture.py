@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "scoring",
         "stores",
     ),
-    ("policies",),
+    ("policies", "transcripts"),
     ("learner", "settings", "spending"),
     ("drive", "explanation", "flow", "fold", "handover", "testing"),
     ("keeper",),
@@ -52,7 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pickllm",),
     ("construction", "embedding", "evaluation", "index", "settling"),
     ("data",),
-    ("ranking",),
+    ("distillation", "ranking"),
     ("commands", "demo", "server"),
     ("cli",),
 )
