@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,7 @@ class Gathered:
 
     def pair(self, number: int) -> Pair:
         """One of them."""
-        return of_line(self._cell("pair", number))
+        return of_line(str(self._cell("pair", number)))
 
     def pairs(self, rows: Sequence[Row]) -> Iterator[Pair]:
         """Some of them, one at a time."""
@@ -143,10 +144,10 @@ class Gathered:
         """Close the file."""
         self._file.close()
 
-    def _cell(self, column: str, number: int) -> str:
+    def _cell(self, column: str, number: int) -> Any:
         query = f"SELECT {column} FROM pairs WHERE number = ?"  # noqa: S608  # a column of ours
         (cell,) = self._file.execute(query, (number,)).fetchone()
-        return cell  # type: ignore[no-any-return]  # a text, or bytes for numpy
+        return cell
 
     def _note(self, name: str) -> str | None:
         found = self._file.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()

@@ -60,9 +60,11 @@ def load_student(base: Path | str, training: Training, *, device: str | None = N
     if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
         raise ConfigError(f"{name} has no chat template, or no token that ends an answer")
     dtype = model.dtype
-    model = model.float() if training.adapter_rank is None else _adapted(model, training)
-    model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Student(model=model, tokenizer=tokenizer, dtype=dtype)
+    rank = training.adapter_rank
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    ready: Any = model if rank is None else _adapted(model, rank, training.seed)
+    moved = ready.to(place, torch.float32) if rank is None else ready.to(place)
+    return Student(model=moved, tokenizer=tokenizer, dtype=dtype)
 
 
 def save_student(student: Student, folder: Path) -> None:
@@ -75,16 +77,15 @@ def save_student(student: Student, folder: Path) -> None:
     student.tokenizer.save_pretrained(folder)
 
 
-def _adapted(model: Any, training: Training) -> Any:
+def _adapted(model: Any, rank: int, seed: int) -> Any:
     try:
         import torch
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise MissingExtra("low-rank adapters", extra="distill") from error
-    rank = training.adapter_rank
     settings = LoraConfig(
-        r=rank, lora_alpha=2 * (rank or 1), target_modules="all-linear", task_type="CAUSAL_LM"
+        r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     with torch.random.fork_rng():
-        torch.manual_seed(training.seed)  # adapters begin at random
+        torch.manual_seed(seed)  # adapters begin at random
         return get_peft_model(model, settings)

@@ -174,6 +174,7 @@ class Transcripts:
             place = self._place_of(decision_id)
             if place is not None:
                 self._delete(place)
+            self._shred()
         return place is not None
 
     def forget_tenant(self, tenant: str) -> int:
@@ -189,6 +190,7 @@ class Transcripts:
             places = [*self._store.scan(self._of_tenant(tenant))]
             for place in places:
                 self._delete(place)
+            self._shred()
         return len(places)
 
     def prune(self) -> int:
@@ -283,6 +285,10 @@ class Transcripts:
     def _delete(self, place: str) -> None:
         self._store.delete(place)
         self._store.delete(self._pointer(place))
+
+    def _shred(self) -> None:
+        """Where a store keeps bytes of what was deleted, have it overwrite them."""
+        getattr(self._store, "shred", lambda: None)()
 
     def _remember_gone(self, about: str) -> None:
         self._store.put(self._gone(about), repr(self._clock()).encode())
