@@ -31,6 +31,8 @@ from pickllm.errors import ConfigError
 __all__ = ["Gathered", "Row"]
 
 _TABLES = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS pairs (
     number INTEGER PRIMARY KEY, prompt TEXT NOT NULL, score REAL, time_s REAL NOT NULL,
     pair TEXT NOT NULL, vector BLOB NOT NULL

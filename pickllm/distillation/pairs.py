@@ -98,6 +98,8 @@ def read_pairs(path: Path | str) -> Iterator[Pair]:
         for row in rows:
             number += 1
             yield of_row(json.loads(row) if isinstance(row, str) else row)
+    except ConfigError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {file}: {type(error).__name__}") from error
     except (ValueError, TypeError, KeyError) as error:
