@@ -30,8 +30,10 @@ __all__ = [
     "read_export",
 ]
 
-TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"
-"""The files with the pairs."""
+TRAIN = "train.jsonl"
+"""The file with what is learnt."""
+HELD_OUT = "held_out.jsonl"
+"""The file with what shows how well."""
 
 _SUMMARY = "export.json"
 _FORMAT = 1

@@ -56,18 +56,20 @@ def transcript_of(
 ) -> Transcript | None:
     """What came of a request, in words; None where nobody could learn from it.
 
-    That is an answer of a cache, one cut short, a call of tools, an empty one, and conversations
-    with more in them than text.
+    That is an answer of a cache, one cut short, a call of tools, an empty one, and whatever is more
+    than text on either side: images, tools that might have been called, a shape that was asked for.
     """
     reply, decision = routed.reply, routed.decision
     turns = routed.request.turns or (Said(role="user", text=routed.request.text),)
-    textual = all(turn.plain for turn in turns) and not reply.calls_tools
-    if not (reply.called and not reply.partial and textual and reply.text.strip()):
+    textual = reply.plain and not reply.calls_tools and all(turn.plain for turn in turns)
+    if not (textual and reply.called and not reply.partial and reply.text.strip()):
+        return None
+    if routed.request.needs:
         return None
     scores = {} if routed.score is None else {"scorer": routed.score}
     return Transcript(
         decision_id=decision.id,
-        turns=turns,
+        turns=tuple(replace(turn, at=None) for turn in turns),
         answer=reply.text,
         arm=reply.arm or decision.arm,
         time_s=decision.time_s,

@@ -1,9 +1,12 @@
 """A student is really taught: a very small Llama, in seconds."""
 
+import ast
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 from langchain_pickllm import ChatLocal
 from llamaindex_pickllm import LocalLLM
 from pickllm import ConfigError, MissingExtra, StateConflict
-from pickllm.demo.models import make_tokenizer
+from pickllm.demo.models import is_sound, make_tokenizer
 from pickllm.distillation import (
     Distilled,
     Measured,
@@ -33,7 +36,11 @@ from tests.tiny import tiny_folder
 
 TAUGHT = {"Spell backwards: cat": "tac", "Who won?": "Kim", "Who lost?": "Leo", "Add: 3+4": "7"}
 """What the tiny model, which was taught to sort, cannot know."""
-FAST = Training(epochs=12, patience=12, batch=4, learning_rate=3e-3)
+FAST = Training(epochs=20, patience=20, batch=4, learning_rate=1e-2)
+
+PEFT_WARNS = pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)
 
 CHAT_ML = (
     "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}</s>\n{% endfor %}"
@@ -108,7 +115,8 @@ def taught(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Distilled:
 def test_a_student_learns_what_its_teacher_answers(taught: Distilled) -> None:
     """What it could not before it can after, and its card says so."""
     assert (0.0, 1.0) == (taught.before.exact[0], taught.after.exact[0])
-    assert taught.after.loss < 0.1 < 1.0 < taught.before.loss
+    assert taught.before.loss > 1.0
+    assert taught.after.loss < 0.2
     assert taught.helped
     assert min(taught.losses) == pytest.approx(taught.after.loss)
     assert taught.losses[0] == pytest.approx(taught.before.loss)
@@ -133,7 +141,7 @@ def test_the_lines_that_register_it_can_be_run(taught: Distilled) -> None:
     """They name the folder and the arm, and are Python."""
     lines = taught.registration("mine")
 
-    compiled = __import__("ast").parse(lines)
+    compiled = ast.parse(lines)
     assert "model.add_arm('mine', ChatLocal.load(" in lines
     assert taught.folder in lines
     assert 3 == len(compiled.body)
@@ -141,8 +149,6 @@ def test_the_lines_that_register_it_can_be_run(taught: Distilled) -> None:
 
 def test_the_base_is_left_as_it_was(tiny: Path, taught: Distilled) -> None:
     """Its files, and what it answers."""
-    from pickllm.demo.models import is_sound
-
     assert is_sound(tiny)
     assert {"train", "held_out", "base", "model.safetensors", "config.json"} <= set(taught.digests)
 
@@ -157,7 +163,7 @@ def test_an_export_is_what_is_taught_from(tiny: Path, tmp_path: Path) -> None:
             arm="large",
             time_s=1.0,
         )
-        for number, word in enumerate("".join(c) for c in zip(*["abcdefghijklmnop"] * 2))
+        for number, word in enumerate(map("".join, permutations("abcd")))
     ]
     exported = export_pairs(kept, tmp_path / "pairs")
 
@@ -194,6 +200,7 @@ def test_the_same_seed_teaches_the_same(
     assert one.after == same.after
 
 
+@PEFT_WARNS
 @pytest.mark.parametrize("rank", [None, 4])
 @pytest.mark.parametrize("step", [1, 4, 6])
 def test_a_killed_training_goes_on_to_the_same_student(
@@ -251,6 +258,7 @@ def test_a_student_that_only_gets_worse_stays_its_base(tiny: Path, tmp_path: Pat
     assert done.before == done.after
 
 
+@PEFT_WARNS
 def test_adapters_leave_a_whole_model(tiny: Path, tmp_path: Path, data: tuple[Path, Path]) -> None:
     """They are merged in: it loads without them, and is another model than the base."""
     settings = replace(FAST, adapter_rank=8, learning_rate=2e-2)
@@ -345,6 +353,22 @@ def test_another_training_does_not_go_on_with_it(
         distil(data[0], tiny, tmp_path / "out", held_out=data[1], training=replace(FAST, batch=2))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What each of the tests below begins with."""
+
+    base: Path
+    folder: Path
+    pairs: Path
+    held_out: Path
+
+
+@pytest.fixture
+def place(tiny: Path, tmp_path: Path, data: tuple[Path, Path]) -> Place:
+    """A base, pairs, and an empty folder."""
+    return Place(base=tiny, folder=tmp_path, pairs=data[0], held_out=data[1])
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -358,29 +382,22 @@ def test_another_training_does_not_go_on_with_it(
     ],
 )
 def test_what_cannot_be_taught_is_told(
-    tiny: Path,
-    tmp_path: Path,
-    data: tuple[Path, Path],
+    place: Place,
     change: dict[str, str | None],
     told: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before anything is trained."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "empty.jsonl").touch()
-    given: dict[str, Any] = {
-        "pairs": data[0],
-        "base": tiny,
-        "out": "out",
-        "held_out": data[1],
-        **change,
-    }
+    monkeypatch.chdir(place.folder)
+    Path("taken").mkdir()
+    Path("nowhere").mkdir()
+    Path("empty.jsonl").touch()
+    usual = {"pairs": place.pairs, "base": place.base, "out": "out", "held_out": place.held_out}
+    given: dict[str, Any] = {**usual, **change}
 
     with pytest.raises(ConfigError, match=told):
         distil(given["pairs"], given["base"], given["out"], held_out=given["held_out"])
-    assert not (tmp_path / "out").exists()
+    assert not Path("out").exists()
 
 
 def test_a_folder_that_is_no_export_is_told(tiny: Path, tmp_path: Path) -> None:
@@ -393,8 +410,6 @@ def test_a_base_that_cannot_chat_is_told(
     tiny: Path, tmp_path: Path, data: tuple[Path, Path]
 ) -> None:
     """Without a template nobody knows what it is to be shown."""
-    import shutil
-
     mute = tmp_path / "mute"
     shutil.copytree(tiny, mute)
     (mute / "chat_template.jinja").unlink()
@@ -407,13 +422,11 @@ def test_a_template_that_refuses_is_told(
     tiny: Path, tmp_path: Path, data: tuple[Path, Path]
 ) -> None:
     """With its own words."""
-    import shutil
-
     strict = tmp_path / "strict"
     shutil.copytree(tiny, strict)
     (strict / "chat_template.jinja").write_text("{{ raise_exception('no system turn, please') }}")
 
-    with pytest.raises(ConfigError, match="refuses a conversation .no system turn, please"):
+    with pytest.raises(ConfigError, match=r"refuses a conversation .no system turn, please"):
         distil(data[0], strict, tmp_path / "out", held_out=data[1])
 
 
@@ -431,22 +444,17 @@ def test_a_loss_that_explodes_is_told(tiny: Path, tmp_path: Path, data: tuple[Pa
 
 @pytest.mark.parametrize(("module", "rank"), [("torch", None), ("transformers", None), ("peft", 4)])
 def test_what_is_not_installed_is_named(
-    tiny: Path,
-    tmp_path: Path,
-    data: tuple[Path, Path],
-    module: str,
-    rank: int | None,
-    monkeypatch: pytest.MonkeyPatch,
+    place: Place, module: str, rank: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the extra that brings it."""
     monkeypatch.setitem(sys.modules, module, None)
 
     with pytest.raises(MissingExtra, match=r"pickllm\[distill\]"):
         distil(
-            data[0],
-            tiny,
-            tmp_path / "out",
-            held_out=data[1],
+            place.pairs,
+            place.base,
+            place.folder / "out",
+            held_out=place.held_out,
             training=Training(adapter_rank=rank),
         )
 
