@@ -2,6 +2,7 @@
 
 pickllm export sqlite:///kept.db --arm large --min-score 0.8 --out pairs
 pickllm distill pairs --base my-small-llama --out student
+pickllm forget sqlite:///kept.db --tenant acme
 """
 
 from collections.abc import Iterator
@@ -26,11 +27,12 @@ from pickllm.distillation import (
     judgements_of,
 )
 from pickllm.distillation.training import OnStep, Progress
-from pickllm.embedding import Embedder, HashingEmbedder
+from pickllm.embedding import Embedder
 from pickllm.errors import ConfigError
+from pickllm.ranking.saved import embedder_of
 from pickllm.transcripts import Transcripts, redact_pii
 
-__all__ = ["distill", "export"]
+__all__ = ["distill", "export", "forget"]
 
 _FOR_EVER_S = 1e12
 
@@ -235,6 +237,35 @@ def distill(  # noqa: PLR0917  # each is an option of the command
     console.print(done.registration(name), markup=False, highlight=False, soft_wrap=True)
 
 
+def forget(
+    transcripts: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRANSCRIPTS", help="The store they are kept in, such as sqlite:///kept.db."
+        ),
+    ],
+    tenant: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Whose are deleted; more than once.")
+    ] = None,
+    decision: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Which are deleted; more than once.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the store: which part of it.")
+    ] = "default",
+) -> None:
+    """Delete prompts and answers that were kept, by tenant or one by one.
+
+    Exports and students that were made of them are yours to delete.
+    """
+    if not (tenant or decision):
+        raise typer.BadParameter("say whose or which: --tenant or --decision")
+    kept = Transcripts(transcripts, namespace=namespace, keep_s=_FOR_EVER_S)
+    count = sum(kept.forget_tenant(name) for name in tenant or ())
+    count += sum(kept.forget(one) for one in decision or ())
+    Console().print(f"{count} deleted", highlight=False)
+
+
 def _seconds(date: str) -> float | None:
     """Seconds since the epoch at the beginning of a day, or at a time of it, in UTC."""
     if not date:
@@ -247,10 +278,6 @@ def _seconds(date: str) -> float | None:
 
 
 def _embedder(which: str) -> Embedder:
-    if which == "hashing":
-        return HashingEmbedder()
-    from pickllm.ranking.saved import embedder_of
-
     found = embedder_of(which)
     if found is None:
         raise ConfigError("prompts are told apart by their vectors: give an embedder")
