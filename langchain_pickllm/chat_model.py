@@ -9,6 +9,7 @@ to it.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -39,6 +40,7 @@ from pickllm import __version__
 from pickllm.books import Verdict
 from pickllm.budget import Budget
 from pickllm.construction import check_router
+from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
@@ -48,6 +50,7 @@ from pickllm.router import Router
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, DEFAULT_POLICY, Fallback, WeightsLike
 from pickllm.stores import StoreLike
+from pickllm.transcripts import Transcripts
 from pickllm.types import Arm
 
 __all__ = ["RoutedChatModel"]
@@ -108,6 +111,7 @@ class RoutedChatModel(RoutedEntryPoints):
         cascade: Cascade | None = None,
         answers: Cache | None = None,
         adaptations: AdaptationsLike | None = None,
+        transcripts: Transcripts | None = None,
         sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",
@@ -142,6 +146,8 @@ class RoutedChatModel(RoutedEntryPoints):
                 LangChain's own ``cache`` is handed to the arms.
             adaptations: What arms read in place of the prompt: one of `pickllm.prompting`, several
                 in order, or either for each arm by its name, with "*" for the others.
+            transcripts: Keeps prompts and answers, by tenant and for so long as you say; see
+                `pickllm.transcripts`.
             sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
                 the history holds reasoning that only its author can read, the arm stays anyway.
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.
@@ -173,6 +179,7 @@ class RoutedChatModel(RoutedEntryPoints):
             "cascade": cascade,
             "answers": answers,
             "adaptations": adaptations,
+            "transcripts": transcripts,
             "store": store,
             "namespace": namespace,
             "seed": seed,
@@ -224,6 +231,28 @@ class RoutedChatModel(RoutedEntryPoints):
     def explain(self, message_or_id: BaseMessage | str | UUID) -> Explanation:
         """Why that arm answered: ``print(model.explain(message))``."""
         return self.router.explain(decision_id_of(message_or_id))
+
+    def add_arm(
+        self,
+        name: str,
+        model: BaseChatModel | Runnable[Any, Any] | str,
+        arm: Arm | None = None,
+    ) -> None:
+        """Take one more model into the pool while requests go on; see `pickllm.Router.add_arm`.
+
+        Raises:
+            ConfigError: The name is taken, the model is none, or its price is not known.
+        """
+        opened = models_of({name: model})
+        arms = arms_of(opened, None if arm is None else {name: arm}, timeout_s=None)
+        if name in self.models:
+            raise ConfigError(f"an arm is called {name!r} already; the arms are {[*self.models]}")
+        self.models[name] = opened[name]  # first, for it may be asked as soon as it is an arm
+        try:
+            self.router.add_arm(replace(arms[name], name=name))
+        except ConfigError:
+            del self.models[name]
+            raise
 
     def stats(self) -> dict[str, int]:
         """What happened how often; see `pickllm.Router.stats`."""

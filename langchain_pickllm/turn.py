@@ -70,7 +70,7 @@ class Turn:
             needs=needs_of(messages, kwargs),
             tokens=tokens_of(messages, kwargs.get("tools")) if windows else 0,
             only=_only(kwargs.get("model"), router),
-            barred=shape.arm_to_reason if shape else {},
+            barred={**_strangers(router, configured), **(shape.arm_to_reason if shape else {})},
             hold=hold_of(messages, router.pool.names, sticky=sticky),
             trace_ids=_runs_around(config, run_id, str(decision_id)),
             tenant=_tenant(kwargs, config),
@@ -103,6 +103,12 @@ class Turn:
             kwargs=self.kwargs,
             shape=self.shape,
         )
+
+
+def _strangers(router: Router, configured: Configured) -> Mapping[str, str]:
+    """Arms that came into a shared router with another model's pool."""
+    strange = set(router.pool.names) - set(configured.models)
+    return dict.fromkeys(strange, "not in this model's pool")
 
 
 def _runs_around(config: RunnableConfig, run_id: UUID, decision_id: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ key more in ``additional_kwargs``. How LlamaIndex calls it stands in
 
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -48,6 +49,7 @@ from pickllm.router import Router
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, DEFAULT_POLICY, Fallback, WeightsLike
 from pickllm.stores import StoreLike
+from pickllm.transcripts import Transcripts
 from pickllm.types import Arm, Routed
 
 __all__ = ["RoutedLLM"]
@@ -102,6 +104,7 @@ class RoutedLLM(RoutedEntryPoints):
         cascade: Cascade | None = None,
         answers: Cache | None = None,
         adaptations: AdaptationsLike | None = None,
+        transcripts: Transcripts | None = None,
         sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",
@@ -135,6 +138,8 @@ class RoutedLLM(RoutedEntryPoints):
             answers: Keeps answers, and gives them again to requests like theirs: an `AnswerCache`.
             adaptations: What arms read in place of the prompt: one of `pickllm.prompting`, several
                 in order, or either for each arm by its name, with "*" for the others.
+            transcripts: Keeps prompts and answers, by tenant and for so long as you say; see
+                `pickllm.transcripts`.
             sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
                 the history holds thoughts that only its author can read, the arm stays anyway.
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.
@@ -170,6 +175,7 @@ class RoutedLLM(RoutedEntryPoints):
             "cascade": cascade,
             "answers": answers,
             "adaptations": adaptations,
+            "transcripts": transcripts,
             "store": store,
             "namespace": namespace,
             "seed": seed,
@@ -230,6 +236,24 @@ class RoutedLLM(RoutedEntryPoints):
     ) -> Explanation:
         """Why that arm answered: ``print(llm.explain(response))``."""
         return self.router.explain(decision_id_of(response_or_id))
+
+    def add_arm(self, name: str, llm: LLM, arm: Arm | None = None) -> None:
+        """Take one more LLM into the pool while requests go on; see `pickllm.Router.add_arm`.
+
+        Raises:
+            ConfigError: The name is taken, it is no LLM, or its price is not known.
+        """
+        known = llms_of({name: llm})
+        stated = None if arm is None else {name: arm}
+        arms = arms_of(known, stated, modalities=None, timeout_s=None)
+        if name in self.llms:
+            raise ConfigError(f"an arm is called {name!r} already; the arms are {[*self.llms]}")
+        self.llms[name] = llm  # first, for it may be asked as soon as it is an arm
+        try:
+            self.router.add_arm(replace(arms[name], name=name))
+        except ConfigError:
+            del self.llms[name]
+            raise
 
     def stats(self) -> dict[str, int]:
         """What happened how often; see `pickllm.Router.stats`."""

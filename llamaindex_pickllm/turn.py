@@ -48,6 +48,7 @@ class Turn:
             needs=asked.needs | needs_of(asked.messages),
             tokens=tokens_of(asked.messages, min(windows)) if windows else 0,
             only=_only(asked.model, router),
+            barred=dict.fromkeys(set(pool.names) - set(llms), "not in this LLM's pool"),
             hold=conversations.hold_of(asked.messages, pool.names, run=run),
             trace_ids=traces_around(),
             weights=None if asked.weights is None else weights_of(asked.weights),

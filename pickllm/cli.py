@@ -6,6 +6,9 @@ report    a log on one page
 fit       routers that predict, fitted on preferences
 evaluate  what such routers are worth on graded answers
 calibrate the threshold of such a router
+export    training pairs from transcripts that were kept
+distill   a small model, taught what a large one answered
+forget    prompts and answers that were kept
 """
 
 import sys
@@ -21,6 +24,7 @@ try:
 except ImportError:
     sys.exit(str(MissingExtra("the command line", extra="cli")))
 
+from pickllm.commands.distillation import distill, export, forget
 from pickllm.commands.ranking import calibrate, evaluate, fit
 from pickllm.commands.showing import show
 from pickllm.evaluation.comparison import (
@@ -49,7 +53,7 @@ app = typer.Typer(
 """The commands."""
 
 
-for _command in (fit, evaluate, calibrate):
+for _command in (fit, evaluate, calibrate, export, distill, forget):
     app.command()(_command)
 
 

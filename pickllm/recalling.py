@@ -47,7 +47,7 @@ class Recalling:
         clock: Callable[[], float],
     ) -> None:
         self.cache = cache
-        self._pool = pool
+        self.pool = pool
         self._count = count
         self._clock = clock
 
@@ -97,8 +97,8 @@ class Recalling:
 
     def _may_serve(self, request: Request, kept: Kept) -> bool:
         """Whether the arm that gave it is still one of those that this caller allows."""
-        allowed = request.only if request.only is not None else self._pool.names
-        return kept.arm in self._pool.names and kept.arm in allowed
+        allowed = request.only if request.only is not None else self.pool.names
+        return kept.arm in self.pool.names and kept.arm in allowed
 
     def _decision(self, request: Request, kept: Kept) -> Decision:
         return Decision(

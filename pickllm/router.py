@@ -63,10 +63,12 @@ from pickllm.settings import (
     pool_of,
     reward_of,
     sources_of,
+    transcripts_of,
     weights_in,
 )
 from pickllm.spending import Spending
 from pickllm.stores import StoreLike, store_of
+from pickllm.transcripts import Transcripts
 from pickllm.types import (
     Arm,
     Attempt,
@@ -109,6 +111,7 @@ class Router:
         cascade: Cascade | None = None,
         answers: Cache | None = None,
         adaptations: AdaptationsLike | None = None,
+        transcripts: Transcripts | None = None,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -136,6 +139,7 @@ class Router:
             answers: Keeps answers, and gives them again; see `pickllm.cache`.
             adaptations: What arms read in place of the prompt: one of `pickllm.prompting`, several
                 in order, or either for each arm by its name, with "*" for the others.
+            transcripts: Keeps prompts and answers, which nothing else here does.
             store: Where decisions, feedback and learnt state are kept; without one they live as
                 long as the router. Routers of one store and namespace learn as one.
             namespace: Which part of the store is this router's.
@@ -152,6 +156,7 @@ class Router:
         self.adaptations = (
             None if adaptations is None else adaptations_of(adaptations, arms=self.pool.names)
         )
+        self.transcripts = transcripts_of(transcripts)
         self._instant = bool(getattr(self.featurizer, "instant", False))
         self._clock = clock
         opened = None if store is None else store_of(store)
@@ -305,9 +310,18 @@ class Router:
         return Routed(request=request, decision=decision, reply=reply, outcome=outcome)
 
     def memorise(self, routed: Routed) -> Asking[None]:
-        """Keep the answer for requests to come, if answers are kept."""
+        """Keep the answer for requests to come, and in words, as far as either is wanted."""
         if self._recalling is not None:
             yield from self._recalling.keep(routed)
+        if self.transcripts is not None:
+            yield Work(run=partial(self._transcribe, self.transcripts, routed))
+
+    def _transcribe(self, transcripts: Transcripts, routed: Routed) -> None:
+        with self._books.lock:  # it may have been judged while it was streamed
+            held = routed.decision.id in self.ledger
+            said = self.ledger[routed.decision.id].source_to_feedback if held else {}
+            source_to_score = {source: feedback.value for source, feedback in said.items()}
+        transcripts.keep(routed, source_to_score)
 
     def _called_off(self, decision: Decision) -> None:
         """A decision whose flow was stopped while it was made: nobody will call its arm."""
@@ -391,7 +405,7 @@ class Router:
         score, running = checked_score(value), _loop_runs()
         at_once = self._books.keeper.keeps and not running
         verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
-        self._tell_cache(any_id, score)
+        self._tell_keepers(any_id, score, source)
         self._keep()
         return verdict
 
@@ -400,6 +414,28 @@ class Router:
     ) -> Awaitable[Verdict]:
         """The same for async code: awaited, it is written, and stops no loop meanwhile."""
         return asyncio.to_thread(self.feedback, any_id, value, source, correction=correction)
+
+    def add_arm(self, arm: Arm) -> None:
+        """Take one more arm into the pool while requests go on; what was learnt stays.
+
+        It is given no head start: the policy expects of it what it expects of any arm of that
+        price, tries it now and then, and comes to prefer it once it has shown that it is better.
+
+        Raises:
+            ConfigError: Its name is taken; or its price is unknown where those of all others are
+                known, for then cost would count for none.
+        """
+        pool = Pool((*(self.pool[name] for name in self.pool.names), arm))
+        if arm.name in pool.unpriced and not self.pool.unpriced:
+            raise ConfigError(
+                f"no price is known for {arm.name!r}, and then cost would count for no arm: state "
+                "usd_per_hour, or usd_per_mtok_in and usd_per_mtok_out"
+            )
+        policy_for(self.policy, pool, self.reward)
+        self.pool = self._decider.pool = pool
+        for part in (self._spending, self._recalling):
+            if part is not None:
+                part.pool = pool
 
     def model_updated(self, arm: str) -> None:
         """Say that the model behind an arm is not what it was: little of what was learnt is kept.
@@ -511,7 +547,8 @@ class Router:
     def stats(self) -> dict[str, int]:
         """What happened how often: decisions, outcomes by status, feedback by verdict, failures."""
         spent = self._spending.stats() if self._spending is not None else {}
-        return {**self._books.stats(), **spent}
+        kept = self.transcripts.stats() if self.transcripts is not None else {}
+        return {**self._books.stats(), **spent, **kept}
 
     def budget_left_usd(self, tenant: str = "") -> float | None:
         """What may still be spent in this window, less what is set aside; None without a budget."""
@@ -577,15 +614,19 @@ class Router:
         if arm in ("", self.answered_by(decision_id)):
             relay(*said)
 
-    def _tell_cache(self, any_id: str, score: float) -> None:
-        """What is said of an answer reaches whoever may give it again."""
-        recalling = self._recalling
-        if recalling is None:
+    def _tell_keepers(self, any_id: str, score: float, source: str) -> None:
+        """What is said of an answer reaches whoever may give it again, or teach it."""
+        recalling, transcripts = self._recalling, self.transcripts
+        if recalling is None and transcripts is None:
             return
         with self._books.lock:
-            held = [self.ledger[i].decision for i in self.ledger.found(any_id)]
-        for decision in held:
-            _in_background(partial(recalling.judged, decision, score))
+            held = [self.ledger[i] for i in self.ledger.found(any_id)]
+        for record in held:
+            if recalling is not None:
+                _in_background(partial(recalling.judged, record.decision, score))
+            if transcripts is not None and source in record.source_to_feedback:
+                value = record.source_to_feedback[source].value  # the first, or its correction
+                _in_background(partial(transcripts.judged, record.decision.id, value, source))
 
     def _keep(self) -> None:
         """Write now; where a loop runs, in one of its threads: a disk must not stop it."""

@@ -20,6 +20,7 @@ from pickllm.policies import (
 from pickllm.pool import Pool
 from pickllm.protocols import BringsFeatures, Cascade, Featurizer, Policy, Reward
 from pickllm.rewards import WeightedReward
+from pickllm.transcripts import Transcripts
 from pickllm.types import Anchors, Arm, Weights
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "pool_of",
     "reward_of",
     "sources_of",
+    "transcripts_of",
     "weights_in",
     "weights_of",
 ]
@@ -152,6 +154,15 @@ def cascade_of(given: Cascade | None, pool: Pool) -> Cascade | None:
     unknown = sorted(set(getattr(given, "order", ())) - set(pool.names))
     if unknown:
         raise ConfigError(f"the cascade asks {unknown}, and the pool has only {list(pool.names)}")
+    return given
+
+
+def transcripts_of(given: Transcripts | None) -> Transcripts | None:
+    """The keeper of transcripts, once it is known to be one."""
+    if given is not None and not isinstance(given, Transcripts):
+        raise ConfigError(
+            f"transcripts is {type(given).__name__}; give Transcripts('sqlite:///kept.db', …)"
+        )
     return given
 
 

@@ -106,7 +106,7 @@ class Spending:
     ) -> None:
         self.budget = budget
         self.cap = amount_of(budget.usd)
-        self._pool = pool
+        self.pool = pool
         self._store = store
         self._prefix = f"pickllm/{namespace}/budget/{budget.per}/{budget.window_s:g}"
         self._clock, self._monotonic = clock, monotonic
@@ -130,7 +130,7 @@ class Spending:
 
     def prices(self, request: Request, arms: tuple[str, ...]) -> dict[str, Amount | None]:
         """The most that a call of each arm can cost; None where that is unknown."""
-        return {arm: most(self._pool[arm], request, self.budget) for arm in arms}
+        return {arm: most(self.pool[arm], request, self.budget) for arm in arms}
 
     def split(
         self, tenant: str, arm_to_most: Mapping[str, Amount | None]

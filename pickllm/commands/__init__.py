@@ -1,7 +1,8 @@
 """Commands of the command line, put together in `pickllm.cli`.
 
-ranking.py    fit, evaluate and calibrate routers that predict before anything is paid
-cascade.py    fit a cascade on recorded answers, beside what is simpler
-tables.py     what they read: preferences, grades and prompts in files
-showing.py    tables in a terminal
+ranking.py       fit, evaluate and calibrate routers that predict before anything is paid
+cascade.py       fit a cascade on recorded answers, beside what is simpler
+distillation.py  export training pairs, teach a small model, forget what was kept
+tables.py        what they read: preferences, grades and prompts in files
+showing.py       tables in a terminal
 """

@@ -134,6 +134,10 @@ class SqliteStore:
                     upto=upto,
                 )
 
+    def shred(self) -> None:
+        """Leave nothing of what was deleted in the file or in its log, as far as none reads it."""
+        self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -175,6 +179,7 @@ class SqliteStore:
             )
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA secure_delete = ON")  # for `shred`
             for table in (_TABLE, _NOTES, _LAST, _ABOUT):
                 self._connection.execute(table)
         except sqlite3.Error as error:

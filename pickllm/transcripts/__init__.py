@@ -1,0 +1,18 @@
+"""Prompts and answers, kept where you ask for it: for audits, and to teach a smaller model.
+
+    router = Router(…, transcripts=Transcripts("sqlite:///kept.db", tenants={"acme"},
+                                               redact=redact_pii))
+    router.transcripts.forget_tenant("acme")
+
+Nothing else in PickLLM writes down what was said.
+
+transcript.py   what is kept: one answered request, in words, and its bytes
+keeping.py      where, how long, how many, and how it is deleted
+redaction.py    what is taken out of a text before it is kept
+"""
+
+from pickllm.transcripts.keeping import Transcripts
+from pickllm.transcripts.redaction import Redact, redact_pii
+from pickllm.transcripts.transcript import Transcript
+
+__all__ = ["Redact", "Transcript", "Transcripts", "redact_pii"]

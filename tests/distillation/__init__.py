@@ -1,0 +1,1 @@
+"""Keeping what was said, and teaching a student from it."""
