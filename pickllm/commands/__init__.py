@@ -1,6 +1,7 @@
 """Commands of the command line, put together in `pickllm.cli`.
 
-ranking.py    fit, evaluate and calibrate routers that predict before anything is paid
-tables.py     what they read: preferences, grades and prompts in files
-showing.py    tables in a terminal
+ranking.py      fit, evaluate and calibrate routers that predict before anything is paid
+preferences.py  what they are fitted on: battles out of live traffic, or bought from a judge
+tables.py       what they read: preferences, grades, answers and prompts in files
+showing.py      tables in a terminal
 """
