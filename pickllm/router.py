@@ -188,7 +188,7 @@ class Router:
         if self.featurizer is None or self._instant:
             return None  # `decide` looks for itself: a thread would take longer
         try:
-            features: Vector = yield Work(run=partial(self.featurizer.features, request.text))
+            features: Vector = yield Work(run=partial(self._looked_at, self.featurizer, request))
         except Exception as error:  # an answer without a look at the prompt is still an answer
             return self._blind(error)
         return features
@@ -527,9 +527,14 @@ class Router:
         if self.featurizer is None:
             return NO_FEATURES
         try:
-            return self.featurizer.features(request.text)
+            return self._looked_at(self.featurizer, request)
         except Exception as error:  # an answer without a look at the prompt is still an answer
             return self._blind(error)
+
+    @staticmethod
+    def _looked_at(featurizer: Featurizer, request: Request) -> Vector:
+        text_of = getattr(featurizer, "text_of", None)
+        return featurizer.features(request.text if text_of is None else text_of(request))
 
     def _fetch(self, decision_id: str) -> None:
         """A turn may go on with what another worker decided."""

@@ -51,7 +51,7 @@ def test_who_wins_in_both_orders_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["A", "B"])
 def test_a_judge_who_likes_a_place_is_not_believed(which: str, tmp_path: Path) -> None:
     """Always the first answer, or always the second, is a tie."""
-    judge = PairJudge(ask=lambda told: f"VERDICT: {which}")
+    judge = PairJudge(ask=lambda _: f"VERDICT: {which}")
     all_verdicts(judge, tmp_path / "said")
 
     assert [0.5, 0.5] == judged_table(PAIRS, judge, read_verdicts(tmp_path / "said")).won.tolist()
@@ -84,10 +84,7 @@ def test_failures_and_mumbling_leave_a_pair_open(tmp_path: Path) -> None:
     """They are counted, written nowhere, and the pair is in no battle."""
     said = iter(["VERDICT: A", "I like both"])
 
-    def ask(told: str) -> str:
-        return next(said)  # and then it fails
-
-    judge = PairJudge(ask=ask)
+    judge = PairJudge(ask=lambda _: next(said))  # and then it fails
     file = tmp_path / "said"
     found = list(bought(list(judge.questions(PAIRS)), judge, file, parallel=1))
 
