@@ -6,8 +6,8 @@
 
 The prompt is the last turn of the conversation with what it hangs on: see `Conversation`. A single
 turn is itself, as rankers are fitted on. A ranker runs where featurizers run: off the loop unless
-it is instant, in a thread, counted and passed over where it fails. And what it said is kept with each
-decision, for feedback that comes later, for logs and for replays.
+it is instant, in a thread, counted and passed over where it fails. And what it said is kept with
+each decision, for feedback that comes later, for logs and for replays.
 
 >>> from pickllm.data import Battle, preference_table
 >>> from pickllm.ranking.contract import prompts_of
