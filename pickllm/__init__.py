@@ -8,6 +8,7 @@ from pickllm.books import Verdict
 from pickllm.budget import Budget
 from pickllm.convergence import Convergence
 from pickllm.errors import (
+    Abstained,
     ArmError,
     ArmRefused,
     ArmTimeout,
@@ -66,6 +67,7 @@ from pickllm.types import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Abstained",
     "Anchors",
     "Arm",
     "ArmError",

@@ -2,6 +2,7 @@
 
     asked again        a prompt is put a second time, and another arm answers ("try another model")
     judged twice       one source has scored answers of two arms to one prompt
+    drafts             a cascade's scorer has scored what two arms answered to one request
 
     router.ledger, or read_ledger("sqlite:///routes.db") ──► traffic_battles ──► PreferenceTable
 
@@ -40,10 +41,13 @@ from pickllm.errors import ConfigError
 from pickllm.ledger import Record
 from pickllm.types import NO_FEATURES
 
-__all__ = ["ASKED_AGAIN", "TrafficBattles", "traffic_battles"]
+__all__ = ["ASKED_AGAIN", "DRAFTS", "TrafficBattles", "traffic_battles"]
 
 ASKED_AGAIN = "asked again"
 """The source of battles in which nothing was said of either answer."""
+
+DRAFTS = "cascade"
+"""The source of battles between the drafts of one request."""
 
 _NO_TEXT = "(prompt not kept) "
 
@@ -102,15 +106,15 @@ def traffic_battles(
         prompt = _prompt(record, id_to_prompt or {})
         if record.answer is not None and prompt and not record.begun_by:
             session = "" if across_sessions else record.decision.session
-            key = (record.decision.tenant, session, prompt)
             answer = _Answer(prompt=prompt, arm=record.answer.arm, record=record)
-            groups.setdefault(key, []).append(answer)
+            groups.setdefault((record.decision.tenant, session, prompt), []).append(answer)
     battles: list[Battle] = []
     alone = 0
     for answers in groups.values():
         found = list(_judged(answers, margin))
         if not found and asked_again_weight > 0.0 and answers[0].record.decision.session:
             found = list(_asked_again(answers, asked_again_weight))
+        found += _drafts(answers, margin)
         alone += 0 if found else len(answers)
         battles += found
     if not battles:
@@ -163,6 +167,21 @@ def _asked_again(answers: Sequence[_Answer], weight: float) -> Iterator[Battle]:
                 winner="first",
                 source=ASKED_AGAIN,
                 weight=weight,
+            )
+
+
+def _drafts(answers: Sequence[_Answer], margin: float) -> Iterator[Battle]:
+    """Of each request by itself: what its cascade asked for and scored, shown or not."""
+    for answer in answers:
+        attempts = answer.record.outcome.attempts if answer.record.outcome else ()
+        arm_to_score = {each.arm: each.score for each in attempts if each.score is not None}
+        for first, second in combinations(arm_to_score, 2):
+            yield Battle(
+                prompt=answer.prompt,
+                first=first,
+                second=second,
+                winner=_winner(arm_to_score[first] - arm_to_score[second], margin),
+                source=DRAFTS,
             )
 
 

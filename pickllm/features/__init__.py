@@ -9,7 +9,7 @@ Any embedding of LangChain's is one too; see `langchain_pickllm.embeddings`.
 """
 
 from pickllm.features.combined import Combined, featurizer_name
-from pickllm.features.conversation import Conversation, ConversationFeatures
+from pickllm.features.conversation import Conversation, ConversationFeatures, features_of
 from pickllm.features.hashed import HashedText
 from pickllm.features.surface import Surface
 from pickllm.protocols import Featurizer
@@ -21,6 +21,7 @@ __all__ = [
     "HashedText",
     "Surface",
     "default_features",
+    "features_of",
     "featurizer_name",
 ]
 

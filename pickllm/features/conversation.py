@@ -30,7 +30,7 @@ from pickllm.features.combined import featurizer_name
 from pickllm.protocols import Featurizer
 from pickllm.types import Request, Said, Vector
 
-__all__ = ["Conversation", "ConversationFeatures"]
+__all__ = ["Conversation", "ConversationFeatures", "features_of"]
 
 _GAP = "\n…\n"
 _BETWEEN = "\n\n"
@@ -126,3 +126,9 @@ class ConversationFeatures:
     def features(self, text: str) -> Vector:
         """The featurizer's own, ``[dim]`` float32."""
         return self.featurizer.features(text)
+
+
+def features_of(featurizer: Featurizer, request: Request) -> Vector:
+    """What a featurizer makes of a request: of its text, or of what it asks for."""
+    text_of = getattr(featurizer, "text_of", None)
+    return featurizer.features(request.text if text_of is None else text_of(request))

@@ -5,7 +5,7 @@ import pytest
 
 from pickllm import Arm, ConfigError, Request, Router
 from pickllm.data import traffic_battles
-from pickllm.data.traffic import ASKED_AGAIN
+from pickllm.data.traffic import ASKED_AGAIN, DRAFTS
 from pickllm.evaluation import read_ledger
 from pickllm.types import Attempt, Outcome, Status
 
@@ -93,6 +93,25 @@ def test_what_failed_is_no_answer() -> None:
 
     with pytest.raises(ConfigError):
         traffic_battles(router.ledger)
+
+
+def test_drafts_of_a_cascade_are_battles() -> None:
+    """By the scores that its scorer gave them, whichever was shown; without one there is none."""
+    router = router_on()
+    decision = router.decide(Request(text="2 + 2 =", only=("small",)))
+    attempts = (
+        Attempt(arm="small", status="rejected", latency_s=0.1, score=0.3),
+        Attempt(arm="large", status="ok", latency_s=0.1, score=0.8),
+    )
+    router.settle(Outcome(decision_id=decision.id, attempts=attempts))
+
+    found = traffic_battles(router.ledger)
+
+    assert ((DRAFTS,), [[0.0, 1.0], [0.0, 0.0]], 0) == (
+        found.table.sources,
+        found.table.wins().tolist(),
+        found.alone,
+    )
 
 
 def test_one_sided_praise_is_no_battle() -> None:
