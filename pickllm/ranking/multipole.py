@@ -67,10 +67,10 @@ class MultipolePart:
         return [self._look(vector) for vector in vectors]
 
     def _look(self, vector: Floats) -> tuple[float, Seen]:
-        far = self.centres @ vector
+        far = self.centres.dot(vector)  # `@` may warn of what its kernels read beyond the end
         clusters = _highest(far, self.near)
         slices = _slices(self.row_starts, clusters)
-        similarity = np.concatenate([self.rows[piece] for piece in slices]) @ vector
+        similarity = np.concatenate([self.rows[piece] for piece in slices]).dot(vector)
         return float(similarity.max()), (far, similarity, clusters, slices)
 
     def sums(self, seen: Seen, vector: Floats, sharpness: float, shift: float) -> Floats:
@@ -78,7 +78,7 @@ class MultipolePart:
         far, similarity, clusters, slices = seen
         weight = np.exp(sharpness * far - shift + (0.5 * sharpness**2) * self.spread)
         slope = sharpness * float(np.add.reduce(weight)) / len(weight)
-        sums = weight @ self.counts + slope * (self.left_over @ vector)
+        sums = weight.dot(self.counts) + slope * self.left_over.dot(vector)
         sizes = [piece.stop - piece.start for piece in slices]
         known = np.repeat(weight[clusters] - slope * far[clusters], sizes)
         missed = np.exp(sharpness * similarity - shift) - (known + slope * similarity)
