@@ -14,7 +14,8 @@ boosting.py         trees on what a prompt looks like; surface.py says what that
 stack.py            several as one, weighted out of fold
 
 routing.py          rankers as policies of a router: a threshold, a utility, a beginning
-  threshold.py      RouteLLM's rule; features.py strengths as features
+  threshold.py      RouteLLM's rule; following.py keeps its share as traffic changes
+  features.py       strengths as features
 selection.py        which settings are best on battles that were held out
 calibration.py      thresholds for a share or a gain, drift, probabilities
 candidates.py       rankers by name, with settings worth trying
@@ -44,6 +45,7 @@ from pickllm.ranking.contract import (
 )
 from pickllm.ranking.factorisation import Factorisation, published_factorisation
 from pickllm.ranking.features import RankedFeatures
+from pickllm.ranking.following import FollowingThreshold
 from pickllm.ranking.regression import Neighbours, Ridge
 from pickllm.ranking.routing import RankedContextual, ranked, ranked_contextual, routellm
 from pickllm.ranking.saved import RouterCard, SavedRouter, load_router, save_router
@@ -67,6 +69,7 @@ __all__ = [
     "ClassifierSettings",
     "Factorisation",
     "FittedRanker",
+    "FollowingThreshold",
     "Neighbours",
     "Prompts",
     "RankedContextual",
