@@ -6,6 +6,7 @@ report    a log on one page
 fit       routers that predict, fitted on preferences
 evaluate  what such routers are worth on graded answers
 calibrate the threshold of such a router
+onnx      a fine-tuned one for serving without torch
 battles   what to fit on, out of live traffic
 judge     what to fit on, bought from a judge
 """
@@ -24,7 +25,7 @@ except ImportError:
     sys.exit(str(MissingExtra("the command line", extra="cli")))
 
 from pickllm.commands.preferences import battles, judge_pairs
-from pickllm.commands.ranking import calibrate, evaluate, fit
+from pickllm.commands.ranking import calibrate, evaluate, fit, onnx
 from pickllm.commands.showing import show
 from pickllm.commands.tables import read_answers
 from pickllm.data.judging import PairJudge, answer_pairs
@@ -55,7 +56,7 @@ app = typer.Typer(
 """The commands."""
 
 
-for _command in (fit, evaluate, calibrate, battles):
+for _command in (fit, evaluate, calibrate, onnx, battles):
     app.command()(_command)
 
 

@@ -7,7 +7,7 @@ similarity.py       similarity-weighted Bradley-Terry, RouteLLM's and ours
   battle_sums.py    battles as cells, summed exactly; multipole.py by clusters
 factorisation.py    matrix factorisation, RouteLLM's and ours
 classifier.py       an encoder with three labels; causal.py a language model with five score tokens
-  fine_tuning.py    the training that both share
+  fine_tuning.py    the training that both share; exported.py serves a classifier without torch
 regression.py       nearest neighbours and a ridge on vectors
 words.py            a ridge on hashed words, no vector needed
 boosting.py         trees on what a prompt looks like; surface.py says what that is
@@ -43,6 +43,7 @@ from pickllm.ranking.contract import (
     pair_scores,
     prompts_of,
 )
+from pickllm.ranking.exported import OnnxClassifier, export_classifier
 from pickllm.ranking.factorisation import Factorisation, published_factorisation
 from pickllm.ranking.features import RankedFeatures
 from pickllm.ranking.following import FollowingThreshold
@@ -71,6 +72,7 @@ __all__ = [
     "FittedRanker",
     "FollowingThreshold",
     "Neighbours",
+    "OnnxClassifier",
     "Prompts",
     "RankedContextual",
     "RankedFeatures",
@@ -86,6 +88,7 @@ __all__ = [
     "best_of",
     "candidates",
     "embedded_prompts",
+    "export_classifier",
     "fit_isotonic",
     "fit_platt",
     "grid",

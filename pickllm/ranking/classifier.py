@@ -33,7 +33,7 @@ from pickllm.ranking.fine_tuning import (
     padded,
 )
 
-__all__ = ["Classifier", "ClassifierSettings"]
+__all__ = ["Classifier", "ClassifierSettings", "strengths_of"]
 
 _KIND = "classifier"
 _WORTH = np.array([1.0, 0.5, 0.0])
@@ -131,9 +131,13 @@ class Classifier:
 
         With the published score it is a whole win for the weak one.
         """
-        worth = _PUBLISHED_WORTH if self.manifest.published_score else _WORTH
-        strong = self.chances(prompts) @ worth
-        return np.stack((strong, 1.0 - strong), axis=1)
+        return strengths_of(self.chances(prompts), self.manifest)
+
+
+def strengths_of(chances: Floats, manifest: Manifest) -> Floats:
+    """What chances of the three labels ``[prompts, 3]`` say of both arms, ``[prompts, 2]``."""
+    strong = chances @ (_PUBLISHED_WORTH if manifest.published_score else _WORTH)
+    return np.stack((strong, 1.0 - strong), axis=1)
 
 
 def _tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]:
