@@ -7,6 +7,7 @@ pickllm onnx router --out served              a fine-tuned classifier, without t
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,7 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     ] = 3,
     seed: _Seed = 0,
 ) -> None:
-    """Fit routers on preferences, show what each does held out, keep the best.
+    """Fit routers on preferences, show what each does held out, the best first, keep it.
 
     With two arms (or --strong and --weak) APGR decides, else the squared error.
     """
@@ -108,8 +109,9 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     for each in try_all(rankers, battles, prompts, pair=pair, folds=folds, seed=seed):
         tried.append(each)
         console.print(f"tried {escape(each.name)}", highlight=False)
-    best = _best(tried, has_pair=pair is not None)
+    tried.sort(key=partial(_worth, has_pair=pair is not None), reverse=True)
     show(console, _HEAD, [_row(each) for each in tried])
+    best = tried[0]
     if best.contender is None:
         raise ConfigError(f"nothing could be fitted: {best.why}")
     fitted = best.contender.ranker.fit(battles, prompts)
@@ -234,13 +236,10 @@ def _pair(table: PreferenceTable, strong: str | None, weak: str | None) -> tuple
     return (table.arms[0], table.arms[1]) if ahead else (table.arms[1], table.arms[0])
 
 
-def _best(tried: list[Tried], *, has_pair: bool) -> Tried:
-    def worth(each: Tried) -> float:
-        if each.contender is None:
-            return -np.inf
-        return each.contender.apgr if has_pair else -each.contender.squared_error
-
-    return max(tried, key=worth)
+def _worth(each: Tried, *, has_pair: bool) -> float:
+    if each.contender is None:
+        return -np.inf
+    return each.contender.apgr if has_pair else -each.contender.squared_error
 
 
 def _row(each: Tried) -> tuple[str, str, str]:
