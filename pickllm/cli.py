@@ -6,6 +6,9 @@ report    a log on one page
 fit       routers that predict, fitted on preferences
 evaluate  what such routers are worth on graded answers
 calibrate the threshold of such a router
+onnx      a fine-tuned one for serving without torch
+battles   what to fit on, out of live traffic
+judge     what to fit on, bought from a judge
 export    training pairs from transcripts that were kept
 distill   a small model, taught what a large one answered
 forget    prompts and answers that were kept
@@ -15,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
-from pickllm.errors import MissingExtra, PickLLMError
+from pickllm.errors import ConfigError, MissingExtra, PickLLMError
 from pickllm.policies import POLICIES
 
 try:
@@ -25,8 +28,11 @@ except ImportError:
     sys.exit(str(MissingExtra("the command line", extra="cli")))
 
 from pickllm.commands.distillation import distill, export, forget
-from pickllm.commands.ranking import calibrate, evaluate, fit
+from pickllm.commands.preferences import battles, judge_pairs
+from pickllm.commands.ranking import calibrate, evaluate, fit, onnx
 from pickllm.commands.showing import show
+from pickllm.commands.tables import read_answers
+from pickllm.data.judging import PairJudge, answer_pairs
 from pickllm.evaluation.comparison import (
     LOG_HEAD,
     TABLE_HEAD,
@@ -40,6 +46,7 @@ from pickllm.evaluation.logged import LoggedDecisions, log_warnings
 from pickllm.evaluation.table_files import is_table_file, read_table
 from pickllm.evaluation.what_if import LearnsFrom
 from pickllm.rewards import WeightedReward
+from pickllm.scoring.asking import Expenses
 from pickllm.types import Weights
 
 __all__ = ["app", "main"]
@@ -53,7 +60,7 @@ app = typer.Typer(
 """The commands."""
 
 
-for _command in (fit, evaluate, calibrate, export, distill, forget):
+for _command in (fit, evaluate, calibrate, onnx, battles, export, distill, forget):
     app.command()(_command)
 
 
@@ -225,12 +232,72 @@ def report(  # noqa: PLR0917  # each is an option of the command
     Console().print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command()
+def judge(  # noqa: PLR0917  # each is an option of the command
+    answers: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ANSWERS",
+            help="Answers of two models or more: prompt, model and response, as .jsonl, .csv or "
+            ".parquet.",
+        ),
+    ],
+    pool: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="The judge, written down in TOML as the README shows for a pool."
+        ),
+    ],
+    arm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which model of the pool judges, if it has several."),
+    ] = None,
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Only these two models; by default every two."),
+    ] = None,
+    at_most: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many pairs, drawn at random.")
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Questions under way at once.")
+    ] = 4,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask without asking first.")] = False,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the battles go, as JSON lines.")
+    ] = Path("battles.jsonl"),
+    seed: _Seed = 0,
+) -> None:
+    """Let a model judge pairs of answers, in both orders, and make battles of it.
+
+    Says first what it will cost. Verdicts are kept as they come, beside --out:
+    stopped and run again, it asks only what is still open.
+    """
+    pairs = answer_pairs(read_answers(answers), between=between, at_most=at_most, seed=seed)
+    judge_pairs(Console(), _judge_of(pool, arm), pairs, out=out, parallel=parallel, yes=yes)
+
+
 def main() -> None:
     """Run the command line; errors of ours end it with their message, not with a traceback."""
     try:
         app()
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
+
+
+def _judge_of(pool: Path, arm: str | None) -> PairJudge:
+    try:
+        from langchain_pickllm.arms import arms_of
+        from langchain_pickllm.asking import ask_of
+        from langchain_pickllm.pool_file import load_pool
+    except ImportError as error:
+        raise MissingExtra("a judge out of a pool file", extra="langchain") from error
+    opened = load_pool(pool)
+    if (arm is None and len(opened.models) > 1) or arm not in (None, *opened.models):
+        raise ConfigError(f"{pool} has {', '.join(opened.models)}: name one of them by --arm")
+    name = arm or next(iter(opened.models))
+    card = arms_of(opened.models, opened.arms, timeout_s=None)[name]
+    return PairJudge(ask=ask_of(opened.models[name]), name=name, expenses=Expenses(card))
 
 
 def _entries(log: str, namespace: str) -> list[LogEntry]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pickllm.errors import ConfigError
+from pickllm.features import features_of
 from pickllm.handover import unless_left
 from pickllm.health import AT_REST, Breaker, Health
 from pickllm.lock import Lock
@@ -85,7 +86,7 @@ class Decider:
         if self.featurizer is None:
             return NO_FEATURES
         try:
-            return self.featurizer.features(request.text)
+            return features_of(self.featurizer, request)
         except Exception as error:  # an answer without a look at the prompt is still an answer
             return self.blind(error)
 

@@ -190,7 +190,8 @@ class Featurizer(Protocol):
     """A prompt as a vector, for policies that look at it. It may take its time, and may block.
 
     One that takes less time than handing it to a thread would says so in a property ``instant``;
-    a property ``name`` tells kept state of other features apart.
+    a property ``name`` tells kept state of other features apart. One that reads more of a request
+    than its ``text``, such as the turns before, says what in a method ``text_of(request) -> str``.
     """
 
     @property

@@ -25,7 +25,7 @@ from pickllm.convergence import Convergence, convergence
 from pickllm.deciding import Decider
 from pickllm.errors import ConfigError, StoreUnavailable, UnknownDecision
 from pickllm.explanation import Explanation
-from pickllm.features import featurizer_name
+from pickllm.features import features_of, featurizer_name
 from pickllm.flow import answer
 from pickllm.handover import unless_left
 from pickllm.health import Breaker
@@ -221,7 +221,7 @@ class Router:
         if self.featurizer is None or self._instant:
             return None  # `decide` looks for itself: a thread would take longer
         try:
-            features: Vector = yield Work(run=partial(self.featurizer.features, request.text))
+            features: Vector = yield Work(run=partial(features_of, self.featurizer, request))
         except Exception as error:  # an answer without a look at the prompt is still an answer
             return self._decider.blind(error)
         return features

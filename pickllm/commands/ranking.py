@@ -3,11 +3,13 @@
 pickllm fit auto table.csv --out router       held-out folds say which ranker is best
 pickllm evaluate test.csv --ranker router     on prompts that it has not seen
 pickllm calibrate router prompts.txt --share 0.3
+pickllm onnx router --out served              a fine-tuned classifier, without torch and in 8 bits
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -22,11 +24,13 @@ from pickllm.commands.tables import graded, read_preferences, read_prompts
 from pickllm.data.preferences import PreferenceTable
 from pickllm.errors import ConfigError
 from pickllm.ranking.calibration import threshold_for_gain, threshold_for_share
-from pickllm.ranking.candidates import KINDS, Tried, candidates, try_all
-from pickllm.ranking.classifier import ClassifierSettings
+from pickllm.ranking.candidates import KINDS, Tried, by_clusters, candidates, try_all
+from pickllm.ranking.causal import CausalSettings
+from pickllm.ranking.classifier import Classifier, ClassifierSettings
 from pickllm.ranking.comparison import compare_routers, write_comparison
 from pickllm.ranking.contract import Prompts, embedded_prompts
-from pickllm.ranking.fine_tuning import Training
+from pickllm.ranking.exported import export_classifier
+from pickllm.ranking.fine_tuning import Training, new_place
 from pickllm.ranking.saved import (
     RouterCard,
     embedder_of,
@@ -36,9 +40,10 @@ from pickllm.ranking.saved import (
 )
 from pickllm.ranking.threshold import win_rates
 
-__all__ = ["calibrate", "evaluate", "fit"]
+__all__ = ["calibrate", "evaluate", "fit", "onnx"]
 
-_CLASSIFIER, _CASCADE = "classifier", "cascade"
+_FINE_TUNED = {"classifier": ClassifierSettings, "causal": CausalSettings}
+_CASCADE = "cascade"
 _HEAD = ("held out", "APGR", "squared error")
 _Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Makes folds and draws repeatable.")]
 _Embedder = Annotated[
@@ -55,7 +60,7 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="KIND", help=f"One of {', '.join((*KINDS, _CLASSIFIER, _CASCADE))}."
+            metavar="KIND", help=f"One of {', '.join((*KINDS, *_FINE_TUNED, _CASCADE))}."
         ),
     ],
     table: Annotated[
@@ -71,9 +76,22 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     ] = None,
     weak: Annotated[str | None, typer.Option(metavar="ARM", help="The other.")] = None,
     folds: Annotated[int, typer.Option(min=2, metavar="N", help="Parts held out in turn.")] = 5,
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Of similarity: sum far battles by so many clusters; 0 looks at each. By default "
+            "clusters from 20,000 prompts on.",
+        ),
+    ] = None,
     base: Annotated[
-        str, typer.Option(metavar="MODEL", help="What a classifier is fine-tuned from.")
+        str,
+        typer.Option(metavar="MODEL", help="What a classifier or a causal model is tuned from."),
     ] = "",
+    epochs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of the fine-tuning, at most.")
+    ] = 3,
     epsilon: Annotated[
         float,
         typer.Option(
@@ -100,7 +118,7 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     ] = None,
     seed: _Seed = 0,
 ) -> None:
-    """Fit routers on preferences, show what each does held out, keep the best.
+    """Fit routers on preferences, show what each does held out, the best first, keep it.
 
     With two arms (or --strong and --weak) APGR decides, else the squared error.
     KIND cascade fits a cascade on recorded answers (columns prompt, NAME|answer,
@@ -116,18 +134,21 @@ def fit(  # noqa: PLR0917  # each is an option of the command
         return
     battles = read_preferences(table)
     pair = _pair(battles, strong, weak)
-    if kind == _CLASSIFIER:
-        _fine_tune(console, battles, pair, base=base, out=out, seed=seed)
+    if kind in _FINE_TUNED:
+        training = Training(epochs=epochs, seed=seed)
+        _fine_tune(console, kind, battles, pair, base=base, out=out, training=training)
         return
     prompts = embedded_prompts(battles.prompts, embedder_of(embedder))
+    rankers = candidates(kind, prompts)
+    if clusters is not None:
+        rankers = by_clusters(rankers, clusters or None)
     tried = []
-    for each in try_all(
-        candidates(kind, prompts), battles, prompts, pair=pair, folds=folds, seed=seed
-    ):
+    for each in try_all(rankers, battles, prompts, pair=pair, folds=folds, seed=seed):
         tried.append(each)
         console.print(f"tried {escape(each.name)}", highlight=False)
-    best = _best(tried, has_pair=pair is not None)
+    tried.sort(key=partial(_worth, has_pair=pair is not None), reverse=True)
     show(console, _HEAD, [_row(each) for each in tried])
+    best = tried[0]
     if best.contender is None:
         raise ConfigError(f"nothing could be fitted: {best.why}")
     fitted = best.contender.ranker.fit(battles, prompts)
@@ -216,6 +237,28 @@ def calibrate(
     )
 
 
+def onnx(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A classifier that fit wrote.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where it goes; not there yet.")
+    ] = Path("pickllm-served"),
+    int8: Annotated[bool, typer.Option(help="Weights in 8 bits: smaller and faster.")] = True,
+) -> None:
+    """Write a fine-tuned classifier for serving without torch, by onnxruntime.
+
+    Its scores are near to the classifier's, not the same: calibrate it anew.
+    """
+    router = load_router(folder)
+    if not isinstance(router.ranker, Classifier):
+        raise ConfigError(f"{folder} holds {router.card.ranker}; only classifiers are exported")
+    new_place(str(out))
+    served = export_classifier(router.ranker, out / "ranker", int8=int8)
+    save_router(out, replace(router.card, model="onnx", threshold=None), served)
+    Console().print(
+        f"{escape(router.card.ranker)} is in {escape(str(out))}", highlight=False, soft_wrap=True
+    )
+
+
 def _pair(table: PreferenceTable, strong: str | None, weak: str | None) -> tuple[str, str] | None:
     """The strong arm and the weak one, as said or as told by their battles; None for a pool."""
     if (strong is None) != (weak is None):
@@ -230,13 +273,10 @@ def _pair(table: PreferenceTable, strong: str | None, weak: str | None) -> tuple
     return (table.arms[0], table.arms[1]) if ahead else (table.arms[1], table.arms[0])
 
 
-def _best(tried: list[Tried], *, has_pair: bool) -> Tried:
-    def worth(each: Tried) -> float:
-        if each.contender is None:
-            return -np.inf
-        return each.contender.apgr if has_pair else -each.contender.squared_error
-
-    return max(tried, key=worth)
+def _worth(each: Tried, *, has_pair: bool) -> float:
+    if each.contender is None:
+        return -np.inf
+    return each.contender.apgr if has_pair else -each.contender.squared_error
 
 
 def _row(each: Tried) -> tuple[str, str, str]:
@@ -249,26 +289,24 @@ def _row(each: Tried) -> tuple[str, str, str]:
 
 def _fine_tune(
     console: Console,
+    kind: str,
     table: PreferenceTable,
     pair: tuple[str, str] | None,
     *,
     base: str,
     out: Path,
-    seed: int,
+    training: Training,
 ) -> None:
     if not base or pair is None:
-        raise ConfigError("a classifier needs --base, and two arms: --strong and --weak")
+        raise ConfigError(f"a {kind} model needs --base, and two arms: --strong and --weak")
     out.mkdir(parents=True)
-    settings: Any = ClassifierSettings(
-        base=base,
-        strong=pair[0],
-        weak=pair[1],
-        folder=str(out / "ranker"),
-        training=Training(seed=seed),
+    strong, weak = pair
+    settings = _FINE_TUNED[kind](
+        base=base, strong=strong, weak=weak, folder=str(out / "ranker"), training=training
     )
     none = np.zeros((len(table.prompts), 0), dtype=np.float32)
     fitted = settings.fit(table, Prompts(texts=table.prompts, vectors=none))
-    card = RouterCard(ranker=settings.name, model=_CLASSIFIER, strong=pair[0], weak=pair[1])
+    card = RouterCard(ranker=settings.name, model=kind, strong=strong, weak=weak)
     save_router(out, card, fitted)
     epochs = fitted.manifest.held_out_apgr
     show(

@@ -1,12 +1,16 @@
 """What the commands of rankers read, whichever kind of file it is.
 
-.jsonl              verdicts of a judge, as `read_judgements` has them; or one prompt a line
+.jsonl              verdicts of a judge, as `read_judgements` has them; or one prompt a line; or,
+                    with the fields prompt, model and response, one answer a line
 .csv, .parquet      graded answers (NAME|score), or an export of Chatbot Arena (model_a, …)
+                    or answers to be judged, in columns prompt, model and response
 .txt                one prompt a line
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pickllm.data.arena import read_arena, read_judgements
 from pickllm.data.preferences import PreferenceTable, from_grades, from_outcomes
@@ -14,7 +18,7 @@ from pickllm.errors import ConfigError
 from pickllm.evaluation.table import OutcomeTable
 from pickllm.evaluation.table_files import is_table_file, read_columns, read_table
 
-__all__ = ["graded", "read_preferences", "read_prompts"]
+__all__ = ["graded", "read_answers", "read_preferences", "read_prompts", "read_prompts_by_id"]
 
 
 def read_preferences(path: Path) -> PreferenceTable:
@@ -56,6 +60,44 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     if not found:
         raise ConfigError(f"there is no prompt in {path}")
     return tuple(found)
+
+
+def read_answers(path: Path) -> dict[str, dict[str, str]]:
+    """From each prompt to what each model answered; of two answers of one model the last."""
+    if is_table_file(path):
+        columns = read_columns(path)
+        if lacking := {"prompt", "model", "response"}.difference(columns):
+            raise ConfigError(f"{path} has no column {min(lacking)}")
+        rows = zip(*(columns[name] for name in ("prompt", "model", "response")), strict=True)
+    else:
+        rows = ((row["prompt"], row["model"], row["response"]) for row in _objects(path))
+    found: dict[str, dict[str, str]] = {}
+    try:
+        for prompt, model, response in rows:
+            found.setdefault(str(prompt), {})[str(model)] = str(response or "")
+    except KeyError as error:
+        raise ConfigError(f"a line of {path} has no {error}") from error
+    return found
+
+
+def read_prompts_by_id(path: Path) -> dict[str, str]:
+    """Prompts by the id of their decision or run, from JSON lines with ``id`` and ``prompt``."""
+    try:
+        return {str(row["id"]): str(row["prompt"]) for row in _objects(path)}
+    except KeyError as error:
+        raise ConfigError(f"a line of {path} has no {error}") from error
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if line.strip():
+                found = json.loads(line)
+                if not isinstance(found, dict):
+                    raise ConfigError(f"line {number} of {path} is no JSON object")
+                yield found
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {type(error).__name__}") from error
 
 
 def _prompt(line: str, path: Path) -> str:

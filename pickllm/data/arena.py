@@ -27,7 +27,7 @@ from typing import Any
 from pickllm.data.preferences import Battle, PreferenceTable, Winner, preference_table
 from pickllm.errors import ConfigError, MissingExtra
 
-__all__ = ["read_arena", "read_judgements"]
+__all__ = ["read_arena", "read_judgements", "write_judgements"]
 
 _NAME_TO_WINNER: Mapping[str, Winner] = {
     "model_a": "first",
@@ -72,6 +72,25 @@ def read_judgements(path: str | Path, *, source: str = "judge") -> PreferenceTab
             for number, line in enumerate(lines, start=1)
             if line.strip()
         )
+
+
+def write_judgements(path: str | Path, table: PreferenceTable) -> None:
+    """Write battles as `read_judgements` reads them; what was won in part counts as a tie."""
+    names = {0.0: "model_b", 1.0: "model_a"}
+    columns = (table.prompt, table.first, table.second, table.won, table.weight, table.source)
+    unfinished = Path(path).with_suffix(".unfinished")
+    with unfinished.open("w", encoding="utf-8") as lines:
+        for prompt, first, second, won, weight, source in zip(*columns, strict=True):
+            line = {
+                "prompt": table.prompts[prompt],
+                "model_a": table.arms[first],
+                "model_b": table.arms[second],
+                "winner": names.get(float(won), "tie"),
+                "weight": float(weight),
+                "source": table.sources[source],
+            }
+            lines.write(f"{json.dumps(line)}\n")
+    unfinished.replace(path)
 
 
 def _battle(row: Mapping[str, Any], source: str, file: Path, number: int) -> Battle | None:

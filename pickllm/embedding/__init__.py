@@ -2,6 +2,7 @@
 
 hashing.py    from words alone; needs nothing
 onnx.py       a sentence encoder in 8-bit numbers: the fast local one
+onnx_model.py what it shares with exported classifiers
 sentences.py  any model of sentence-transformers
 cached.py     vectors remembered, around any of them
 contract.py   what they all are

@@ -26,7 +26,7 @@ page.py           plots and tables on one self-contained HTML page
 
 from pickllm.evaluation.baselines import always, best_arm, oracle, random_mixture
 from pickllm.evaluation.evidence import Evidence
-from pickllm.evaluation.journal import read_journal
+from pickllm.evaluation.journal import read_journal, read_ledger
 from pickllm.evaluation.log import LogEntry, entry_of, read_log, write_log
 from pickllm.evaluation.logged import LoggedDecisions, logged_from_table
 from pickllm.evaluation.off_policy import Estimate, estimate
@@ -64,6 +64,7 @@ __all__ = [
     "oracle",
     "random_mixture",
     "read_journal",
+    "read_ledger",
     "read_log",
     "read_table",
     "replay",

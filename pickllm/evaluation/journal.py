@@ -1,6 +1,7 @@
-"""What a store's journal holds, as the entries of a log: the traffic of all its workers.
+"""What a store's journal holds, as a ledger or as the entries of a log: the traffic of all workers.
 
     entries = read_journal("sqlite:///routes.db")
+    ledger = read_ledger("sqlite:///routes.db")       # records, with the runs around each decision
 
 >>> read_journal("memory://")
 []
@@ -13,7 +14,7 @@ from pickllm.ledger import Ledger
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import Feedback
 
-__all__ = ["read_journal"]
+__all__ = ["read_journal", "read_ledger"]
 
 _AT_ONCE = 1_000
 _ALL = 10**12
@@ -21,6 +22,16 @@ _ALL = 10**12
 
 def read_journal(store: StoreLike, *, namespace: str = "default") -> list[LogEntry]:
     """The decisions that a journal still holds, as they stand now, by their times.
+
+    Raises:
+        ConfigError: There is no such store.
+    """
+    ledger = read_ledger(store, namespace=namespace)
+    return sorted((entry_of(record) for record in ledger), key=lambda entry: entry.time_s)
+
+
+def read_ledger(store: StoreLike, *, namespace: str = "default") -> Ledger:
+    """The same as records, in the order in which they were settled.
 
     Events of a newer program are left out. A session that was reset begins anew.
 
@@ -39,7 +50,7 @@ def read_journal(store: StoreLike, *, namespace: str = "default") -> list[LogEnt
                 continue
             ledger = Ledger(max_decisions=_ALL) if isinstance(event, Reset) else ledger
             _enter(ledger, event)
-    return sorted((entry_of(record) for record in ledger), key=lambda entry: entry.time_s)
+    return ledger
 
 
 def _enter(ledger: Ledger, event: Event) -> None:

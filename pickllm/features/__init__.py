@@ -1,18 +1,29 @@
 """A prompt as a vector. One way, one file.
 
-hashed.py      words and runs of characters, hashed: the default, and needs nothing
-surface.py     length, digits, code, capitals, lines
-combined.py    several of them in one vector
+hashed.py        words and runs of characters, hashed: the default, and needs nothing
+surface.py       length, digits, code, capitals, lines
+conversation.py  the last turn of a conversation with what it hangs on, for any of them
+combined.py      several of them in one vector
 
 Any embedding of LangChain's is one too; see `langchain_pickllm.embeddings`.
 """
 
 from pickllm.features.combined import Combined, featurizer_name
+from pickllm.features.conversation import Conversation, ConversationFeatures, features_of
 from pickllm.features.hashed import HashedText
 from pickllm.features.surface import Surface
 from pickllm.protocols import Featurizer
 
-__all__ = ["Combined", "HashedText", "Surface", "default_features", "featurizer_name"]
+__all__ = [
+    "Combined",
+    "Conversation",
+    "ConversationFeatures",
+    "HashedText",
+    "Surface",
+    "default_features",
+    "features_of",
+    "featurizer_name",
+]
 
 
 def default_features() -> Featurizer:

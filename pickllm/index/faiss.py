@@ -1,22 +1,31 @@
 """The same by FAISS: an inverted file, whose lists are the clusters that k-means finds.
 
+On disk it is a folder with FAISS's own file, which is mapped into memory rather than read, and its
+settings with a digest: what is damaged or half written is told apart when it is loaded.
+
 >>> clusters = faiss_clusters(np.repeat(np.eye(2, dtype=np.float32), 50, axis=0), clusters=2)
 >>> sorted(set(clusters.member_of[:50])) != sorted(set(clusters.member_of[50:]))
 True
 """
 
+import json
+import tempfile
 from dataclasses import dataclass
+from hashlib import file_digest
 from math import isqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pickllm.arrays import Floats, Integers
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import ConfigError, MissingExtra, StateConflict
 from pickllm.index.exact import Clusters, check_clusters
 
 __all__ = ["FaissIndex", "faiss_clusters"]
 
+_FORMAT = 1
+_VECTORS, _SETTINGS = "vectors.faiss", "index.json"
 _VECTORS_PER_CLUSTER = 64
 """K-means sees no more of them than this: centres hardly move for more."""
 
@@ -53,6 +62,8 @@ class FaissIndex:
     looked_into: int = 16
     """How many lists a search reads: more find more, and take longer."""
     _index: Any = None
+    _file: Path | None = None
+    """Where it is mapped from."""
 
     def __post_init__(self) -> None:
         if self.looked_into < 1 or (self.lists is not None and self.lists < 1):
@@ -72,11 +83,64 @@ class FaissIndex:
             index = faiss.IndexIVFFlat(quantizer, known.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
             index.cp.min_points_per_centroid = 1
             index.train(known)
+        elif self._file is not None:  # what is mapped can not grow
+            index = faiss.read_index(str(self._file / _VECTORS))
         else:
             index = faiss.clone_index(self._index)
         index.add(known)
         index.nprobe = self.looked_into
         return FaissIndex(lists=self.lists, looked_into=self.looked_into, _index=index)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write it to a folder that is not there yet, whole or not at all.
+
+        Raises:
+            ConfigError: The folder is there, or nothing was added yet.
+        """
+        place = Path(folder)
+        if self._index is None or place.exists():
+            raise ConfigError(f"{place} is there already, or there are no vectors to write there")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".unfinished-") as temporary:
+            unfinished = Path(temporary) / "index"
+            unfinished.mkdir()
+            _faiss().write_index(self._index, str(unfinished / _VECTORS))
+            settings = {
+                "pickllm_index": _FORMAT,
+                "lists": self.lists,
+                "looked_into": self.looked_into,
+                "digest": _digest(unfinished / _VECTORS),
+            }
+            (unfinished / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+            unfinished.rename(place)
+        return place
+
+    @staticmethod
+    def load(folder: str | Path, *, check: bool = True) -> "FaissIndex":
+        """Read what `save` wrote; the vectors stay on disk until they are looked at.
+
+        To `add` to it reads them all into memory.
+
+        Args:
+            folder: Where it is.
+            check: Whether to read the file once and compare its digest.
+
+        Raises:
+            StateConflict: There is none, it is damaged, or it is of another version.
+            MissingExtra: FAISS is not installed.
+        """
+        place, faiss = Path(folder), _faiss()
+        try:
+            settings = json.loads((place / _SETTINGS).read_text(encoding="utf-8"))
+            known = settings["pickllm_index"] == _FORMAT
+            if not known or (check and settings["digest"] != _digest(place / _VECTORS)):
+                raise StateConflict(f"{place} is not what was saved. Copy it again, or build anew")
+            index = faiss.read_index(str(place / _VECTORS), faiss.IO_FLAG_MMAP)
+            lists, looked_into = settings["lists"], int(settings["looked_into"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise StateConflict(f"{place} holds no index: {type(error).__name__}") from error
+        index.nprobe = looked_into
+        return FaissIndex(lists=lists, looked_into=looked_into, _index=index, _file=place)
 
     def search(self, vectors: Floats, count: int) -> tuple[Integers, Floats]:
         """The nearest, but for those in lists that were not read."""
@@ -87,6 +151,11 @@ class FaissIndex:
         known = np.ascontiguousarray(vectors, dtype=np.float32)
         similarities, places = self._index.search(known, kept)
         return places, np.where(places < 0, -np.inf, similarities)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return file_digest(opened, "blake2b").hexdigest()
 
 
 def _faiss() -> Any:

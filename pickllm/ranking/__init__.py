@@ -7,14 +7,15 @@ similarity.py       similarity-weighted Bradley-Terry, RouteLLM's and ours
   battle_sums.py    battles as cells, summed exactly; multipole.py by clusters
 factorisation.py    matrix factorisation, RouteLLM's and ours
 classifier.py       an encoder with three labels; causal.py a language model with five score tokens
-  fine_tuning.py    the training that both share
+  fine_tuning.py    the training that both share; exported.py serves a classifier without torch
 regression.py       nearest neighbours and a ridge on vectors
 words.py            a ridge on hashed words, no vector needed
 boosting.py         trees on what a prompt looks like; surface.py says what that is
 stack.py            several as one, weighted out of fold
 
 routing.py          rankers as policies of a router: a threshold, a utility, a beginning
-  threshold.py      RouteLLM's rule; features.py strengths as features
+  threshold.py      RouteLLM's rule; following.py keeps its share as traffic changes
+  features.py       strengths as features
 selection.py        which settings are best on battles that were held out
 calibration.py      thresholds for a share or a gain, drift, probabilities
 candidates.py       rankers by name, with settings worth trying
@@ -42,8 +43,10 @@ from pickllm.ranking.contract import (
     pair_scores,
     prompts_of,
 )
+from pickllm.ranking.exported import OnnxClassifier, export_classifier
 from pickllm.ranking.factorisation import Factorisation, published_factorisation
 from pickllm.ranking.features import RankedFeatures
+from pickllm.ranking.following import FollowingThreshold
 from pickllm.ranking.regression import Neighbours, Ridge
 from pickllm.ranking.routing import RankedContextual, ranked, ranked_contextual, routellm
 from pickllm.ranking.saved import RouterCard, SavedRouter, load_router, save_router
@@ -67,7 +70,9 @@ __all__ = [
     "ClassifierSettings",
     "Factorisation",
     "FittedRanker",
+    "FollowingThreshold",
     "Neighbours",
+    "OnnxClassifier",
     "Prompts",
     "RankedContextual",
     "RankedFeatures",
@@ -83,6 +88,7 @@ __all__ = [
     "best_of",
     "candidates",
     "embedded_prompts",
+    "export_classifier",
     "fit_isotonic",
     "fit_platt",
     "grid",

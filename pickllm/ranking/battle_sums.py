@@ -128,7 +128,7 @@ class ExactPart:
     def look(self, vectors: Floats) -> Sequence[tuple[float, Floats]]:
         """Similarities to all prompts."""
         if len(vectors) == 1:
-            similarity = self.rows @ vectors[0]
+            similarity = self.rows.dot(vectors[0])
             return [(float(similarity.max()), similarity)]
         similarities = vectors @ self.rows.T
         return list(zip(similarities.max(axis=1).tolist(), similarities, strict=True))

@@ -73,25 +73,25 @@ def newton_ratings(
     with each step, so what is left then is near ``tolerance ** 2``.
     """
     count = len(wins)
-    diagonal = slice(None, None, count + 1)
+    diagonal, ones = slice(None, None, count + 1), np.ones(count)
     met = wins + wins.T
-    level = met.sum() / (count * count)  # along a shift of all ratings the curve is flat else
-    hold = prior_battles + _STIFFNESS * level
-    ahead = wins.sum(axis=1) - 0.5 * met.sum(axis=1)
+    level = 4.0 * float(met.sum()) / (count * count)  # along a shift of all the curve is flat else
+    hold = 4.0 * prior_battles + _STIFFNESS * level
+    ahead = 4.0 * (wins @ ones) - 2.0 * (met @ ones)
     ratings = start
-    for _ in range(steps):
+    for _ in range(steps):  # slope and curve are four times what they are called
         half = 0.5 * ratings
         lead = np.tanh(half[:, None] - half)
         even = met * lead
-        slope = ahead - 0.5 * even.sum(axis=1)
+        slope = ahead - 2.0 * (even @ ones)
         if prior_battles:
-            slope -= prior_battles * (ratings - start)
-        curve = 0.25 * (even * lead - met)
-        bend = hold - curve.sum(axis=1)
+            slope -= 4.0 * prior_battles * (ratings - start)
+        curve = even * lead - met
+        bend = hold - curve @ ones
         curve += level
         curve.ravel()[diagonal] += bend
         step = np.linalg.solve(curve, slope)
-        longest = np.abs(step).max()
+        longest = float(np.abs(step).max())
         if longest > _LONGEST_STEP:
             step *= _LONGEST_STEP / longest
         ratings = ratings + step

@@ -8,6 +8,7 @@ What needs a package that is not there is passed over in ``auto``.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import isqrt
 from types import MappingProxyType
 from typing import Any
 
@@ -24,9 +25,11 @@ from pickllm.ranking.similarity import SimilarityBradleyTerry, routellm_similari
 from pickllm.ranking.stack import Stack
 from pickllm.ranking.words import WordRidge
 
-__all__ = ["KINDS", "Tried", "candidates", "try_all"]
+__all__ = ["KINDS", "Tried", "by_clusters", "candidates", "try_all", "usual_clusters"]
 
 _LEAST_LEAF = 5
+_MOST_LOOKED_AT = 20_000
+"""Prompts beyond this number are put into clusters."""
 _MOST_NUMBERS = 400
 """In vectors that trees look at: hashed words are longer, tell trees little, and take minutes."""
 
@@ -69,10 +72,11 @@ def _similarity(prompts: Prompts) -> dict[str, Ranker[Any]]:
     dim = prompts.vectors.shape[1]
     cut: list[int | None] = [size for size in (32, 128) if size < dim]
     sharp = SimilarityBradleyTerry(prior_battles=1.0)
-    return {
+    found: dict[str, Ranker[Any]] = {
         **_named("similarity", grid(sharp, gamma=[10.0, 100.0], dimensions=cut or [None])),
         "similarity as RouteLLM": routellm_similarity(),
     }
+    return by_clusters(found, usual_clusters(len(prompts)))
 
 
 def _factorisation(prompts: Prompts) -> dict[str, Ranker[Any]]:
@@ -123,6 +127,21 @@ def candidates(kind: str, prompts: Prompts) -> dict[str, Ranker[Any]]:
     if kind not in KINDS:
         raise ConfigError(f"there is no ranker {kind!r}; there are {', '.join(KINDS)}")
     return KINDS[kind](prompts)
+
+
+def usual_clusters(prompts: int) -> int | None:
+    """How many clusters so many prompts are put into; None where each is looked at."""
+    return None if prompts <= _MOST_LOOKED_AT else min(1024, 4 * isqrt(prompts))
+
+
+def by_clusters(rankers: Mapping[str, Ranker[Any]], clusters: int | None) -> dict[str, Ranker[Any]]:
+    """The same rankers, those by similarity in so many clusters; None looks at each battle."""
+    return {
+        name: replace(ranker, clusters=clusters)
+        if isinstance(ranker, SimilarityBradleyTerry)
+        else ranker
+        for name, ranker in rankers.items()
+    }
 
 
 def try_all(

@@ -13,25 +13,26 @@ Source: Ong et al., RouteLLM (arXiv 2406.18665), section 4.2 and its ``causal_ll
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pickllm.arrays import Floats, Integers
+from pickllm.arrays import Floats
 from pickllm.data.preferences import PreferenceTable
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import MissingExtra
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
     Manifest,
+    Task,
     Training,
     chances_of,
+    fine_tune,
     head_and_tail,
+    new_place,
     packages,
     padded,
-    pair_battles,
-    train_best,
 )
 
 __all__ = ["LEVELS", "TEMPLATE", "CausalClassifier", "CausalSettings"]
@@ -42,6 +43,9 @@ LEVELS = 5
 TEMPLATE = ("Rate from 1 to 5 how much this needs the stronger model.\n\n", "\n\nRating:")
 """What stands before the prompt and behind it."""
 
+_WORTH = np.arange(LEVELS) / (LEVELS - 1)
+"""Of the levels to the strong arm."""
+_PUBLISHED_WORTH = (_WORTH >= 0.75).astype(float)
 _KIND = "causal model"
 _SCORES = tuple(f"[[{level}]]" for level in range(1, LEVELS + 1))
 _PROMPTS_AT_ONCE = 16
@@ -76,9 +80,7 @@ class CausalSettings:
             ConfigError: The folder is there, or the pair met on too few prompts.
             MissingExtra: torch, transformers, or peft for adapters, is not installed.
         """
-        place = Path(self.folder)
-        if place.exists():
-            raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+        place = new_place(self.folder)
         transformers, torch = packages(_WHAT)
         torch.manual_seed(self.training.seed)
         tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
@@ -86,38 +88,23 @@ class CausalSettings:
         model = transformers.AutoModelForCausalLM.from_pretrained(self.base)
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         model = self._adapted(model)
-        scores = _score_tokens(tokenizer)
-        battles = pair_battles(table, strong=self.strong, weak=self.weak, training=self.training)
-        rows = _tokens(tokenizer, prompts.texts, self.training.tokens)
-        labels = torch.from_numpy(np.rint((LEVELS - 1) * battles.won).astype(np.int64))
-
-        def loss(batch: Integers) -> Any:
-            logits = _logits(model, [rows[at] for at in battles.prompt[batch]], scores)
-            return torch.nn.functional.cross_entropy(logits, labels[batch])
-
-        def judge() -> float:
-            chances = _chances(model, [rows[at] for at in battles.prompt[battles.held]], scores)
-            return battles.held_apgr(chances @ np.arange(LEVELS))
-
-        epochs = train_best(
-            model,
-            loss,
-            battles=np.flatnonzero(~battles.held),
-            judge=judge,
-            training=self.training,
-        )
-        if self.adapter_rank is not None:
-            model = model.merge_and_unload()
-        model.save_pretrained(place)
-        tokenizer.save_pretrained(place)
-        manifest = Manifest(
+        task = Task(
             kind=_KIND,
-            arms=(self.strong, self.weak),
-            tokens=self.training.tokens,
-            published_score=self.published_score,
-            held_out_apgr=tuple(epochs),
+            model=model,
+            tokenizer=tokenizer,
+            rows=_tokens(tokenizer, prompts.texts, self.training.tokens),
+            logits=partial(_logits, model, _score_tokens(tokenizer)),
+            worth=_WORTH,
+            at_once=_PROMPTS_AT_ONCE,
         )
-        manifest.write(place)
+        fine_tune(
+            task,
+            table,
+            pair=(self.strong, self.weak),
+            training=self.training,
+            folder=place,
+            published_score=self.published_score,
+        )
         return CausalClassifier(place)
 
     def _adapted(self, model: Any) -> Any:
@@ -166,15 +153,13 @@ class CausalClassifier:
         """Probability of each level, ``[prompts, 5]``."""
         model, tokenizer = self._loaded
         rows = _tokens(tokenizer, prompts.texts, self.manifest.tokens)
-        return _chances(model, rows, _score_tokens(tokenizer))
+        logits = partial(_logits, model, _score_tokens(tokenizer))
+        return chances_of(rows, logits, labels=LEVELS, at_once=_PROMPTS_AT_ONCE)
 
     def strengths(self, prompts: Prompts) -> Floats:
         """Of the strong arm and the weak one, ``[prompts, 2]``."""
-        chances = self.chances(prompts)
-        worth = np.arange(LEVELS) / (LEVELS - 1)
-        if self.manifest.published_score:
-            worth = (worth >= 0.75).astype(float)
-        strong = chances @ worth
+        published = self.manifest.published_score
+        strong = self.chances(prompts) @ (_PUBLISHED_WORTH if published else _WORTH)
         return np.stack((strong, 1.0 - strong), axis=1)
 
 
@@ -192,14 +177,8 @@ def _tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]
     return [[*before, *head_and_tail(tokens, room), *after] for tokens in inner]
 
 
-def _logits(model: Any, rows: Sequence[Sequence[int]], scores: Sequence[int]) -> Any:
+def _logits(model: Any, scores: Sequence[int], rows: Sequence[Sequence[int]]) -> Any:
     """What comes next: logits of the score tokens, ``[rows, 5]``. Padding stands before."""
-    inputs = padded(rows, padding=0, left=True)
+    inputs = padded(rows, padding=0, left=True, device=model.device)
     inputs["position_ids"] = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
     return model(**inputs).logits[:, -1, scores].float()
-
-
-def _chances(model: Any, rows: Sequence[Sequence[int]], scores: Sequence[int]) -> Floats:
-    return chances_of(
-        rows, lambda some: _logits(model, some, scores), labels=LEVELS, at_once=_PROMPTS_AT_ONCE
-    )

@@ -12,31 +12,33 @@ Source: Ong et al., RouteLLM (arXiv 2406.18665), section 4.2.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pickllm.arrays import Floats, Integers
+from pickllm.arrays import Floats
 from pickllm.data.preferences import PreferenceTable
-from pickllm.errors import ConfigError
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
     Manifest,
+    Task,
     Training,
     chances_of,
+    fine_tune,
     head_and_tail,
+    new_place,
     packages,
     padded,
-    pair_battles,
-    train_best,
 )
 
-__all__ = ["Classifier", "ClassifierSettings"]
+__all__ = ["Classifier", "ClassifierSettings", "strengths_of"]
 
 _KIND = "classifier"
-_STRONG, _TIE, _WEAK = 0, 1, 2
+_WORTH = np.array([1.0, 0.5, 0.0])
+"""Of the labels to the strong arm: it wins, a tie, the weak arm wins."""
+_PUBLISHED_WORTH = np.array([1.0, 0.0, 0.0])
 _PROMPTS_AT_ONCE = 32
 _WHAT = "to fine-tune a classifier"
 
@@ -67,47 +69,30 @@ class ClassifierSettings:
             ConfigError: The folder is there, or the pair met on too few prompts.
             MissingExtra: torch or transformers is not installed.
         """
-        place = Path(self.folder)
-        if place.exists():
-            raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+        place = new_place(self.folder)
         transformers, torch = packages(_WHAT)
         torch.manual_seed(self.training.seed)
         tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
         model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            self.base, num_labels=3
+            self.base, num_labels=len(_WORTH)
         )
-        battles = pair_battles(table, strong=self.strong, weak=self.weak, training=self.training)
-        rows = _tokens(tokenizer, prompts.texts, self.training.tokens)
-        labels = torch.from_numpy(
-            np.array([_WEAK, _TIE, _STRONG])[np.rint(2 * battles.won).astype(int)]
-        )
-
-        def loss(batch: Integers) -> Any:
-            inputs = padded([rows[at] for at in battles.prompt[batch]], padding=_padding(tokenizer))
-            return torch.nn.functional.cross_entropy(model(**inputs).logits, labels[batch])
-
-        def judge() -> float:
-            held = [rows[at] for at in battles.prompt[battles.held]]
-            chances = _chances(model, held, _padding(tokenizer))
-            return battles.held_apgr(chances[:, _STRONG] - chances[:, _WEAK])
-
-        epochs = train_best(
-            model,
-            loss,
-            battles=np.flatnonzero(~battles.held),
-            judge=judge,
-            training=self.training,
-        )
-        model.save_pretrained(place)
-        tokenizer.save_pretrained(place)
-        manifest = Manifest(
+        task = Task(
             kind=_KIND,
-            arms=(self.strong, self.weak),
-            tokens=self.training.tokens,
-            published_score=self.published_score,
-            held_out_apgr=tuple(epochs),
+            model=model,
+            tokenizer=tokenizer,
+            rows=_tokens(tokenizer, prompts.texts, self.training.tokens),
+            logits=partial(_logits, model, _padding(tokenizer)),
+            worth=_WORTH,
+            at_once=_PROMPTS_AT_ONCE,
         )
-        manifest.write(place)
+        fine_tune(
+            task,
+            table,
+            pair=(self.strong, self.weak),
+            training=self.training,
+            folder=place,
+            published_score=self.published_score,
+        )
         return Classifier(place)
 
 
@@ -138,17 +123,21 @@ class Classifier:
         """P(strong wins), P(tie), P(weak wins), ``[prompts, 3]``."""
         model, tokenizer = self._loaded
         rows = _tokens(tokenizer, prompts.texts, self.manifest.tokens)
-        return _chances(model, rows, _padding(tokenizer))
+        logits = partial(_logits, model, _padding(tokenizer))
+        return chances_of(rows, logits, labels=len(_WORTH), at_once=_PROMPTS_AT_ONCE)
 
     def strengths(self, prompts: Prompts) -> Floats:
         """Of the strong arm and the weak one, ``[prompts, 2]``: a tie is half a win for each.
 
         With the published score it is a whole win for the weak one.
         """
-        chances = self.chances(prompts)
-        tie = 0.0 if self.manifest.published_score else 0.5
-        strong = chances[:, _STRONG] + tie * chances[:, _TIE]
-        return np.stack((strong, 1.0 - strong), axis=1)
+        return strengths_of(self.chances(prompts), self.manifest)
+
+
+def strengths_of(chances: Floats, manifest: Manifest) -> Floats:
+    """What chances of the three labels ``[prompts, 3]`` say of both arms, ``[prompts, 2]``."""
+    strong = chances @ (_PUBLISHED_WORTH if manifest.published_score else _WORTH)
+    return np.stack((strong, 1.0 - strong), axis=1)
 
 
 def _tokens(tokenizer: Any, texts: Sequence[str], limit: int) -> list[list[int]]:
@@ -161,10 +150,5 @@ def _padding(tokenizer: Any) -> int:
     return int(tokenizer.pad_token_id or 0)
 
 
-def _chances(model: Any, rows: Sequence[Sequence[int]], padding: int) -> Floats:
-    return chances_of(
-        rows,
-        lambda some: model(**padded(some, padding=padding)).logits,
-        labels=3,
-        at_once=_PROMPTS_AT_ONCE,
-    )
+def _logits(model: Any, padding: int, rows: Sequence[Sequence[int]]) -> Any:
+    return model(**padded(rows, padding=padding, device=model.device)).logits

@@ -19,7 +19,7 @@ from pickllm.data.preferences import from_grades
 from pickllm.embedding.contract import Embedder
 from pickllm.errors import ConfigError
 from pickllm.evaluation.drawing import caption, new_panels, save_png
-from pickllm.evaluation.frontier import aiq, upper_hull
+from pickllm.evaluation.frontier import Hull, aiq, upper_hull
 from pickllm.evaluation.intervals import Rows, apgr_difference, apgr_interval, bootstrap
 from pickllm.evaluation.metrics import cpt, routing_curve
 from pickllm.evaluation.page import Page
@@ -192,67 +192,94 @@ def _compare_pool(
     rng: np.random.Generator,
     draws: int,
 ) -> Comparison:
-    if np.isnan(table.cost_usd).any():
-        raise ConfigError("three arms and more are compared by cost: state NAME|cost_usd for each")
-    cost = table.cost_usd.mean(axis=0)
-    static = upper_hull(cost, table.score.mean(axis=0))
-    low, high = float(static.cost[0]), float(static.cost[-1])
-    if not high > low:
-        raise ConfigError("the cheapest arm is the best one here: there is nothing to route")
+    between = _CostRange.of(table)
+    cost, quality = table.cost_usd.mean(axis=0), table.score.mean(axis=0)
+    static = upper_hull(cost, quality)
     price = (cost - cost.min()) / (cost.max() - cost.min())
     rows, lines = [], {}
-
-    def areas(points: Sequence[Floats]) -> tuple[Interval, Interval]:
-        """AIQ of what was chosen at each weight, and less the static hull's."""
-
-        def measured(draw: Rows) -> float:
-            hull = upper_hull(*_means(table, points, draw))
-            return aiq(hull, low=low, high=high)
-
-        def apart(draw: Rows) -> float:
-            alone = upper_hull(table.cost_usd[draw].mean(axis=0), table.score[draw].mean(axis=0))
-            return measured(draw) - aiq(alone, low=low, high=high)
-
-        at_most = min(draws, 200)  # a hull for each draw takes its time
-        return (
-            bootstrap(measured, prompts=len(table), rng=rng, draws=at_most),
-            bootstrap(apart, prompts=len(table), rng=rng, draws=at_most),
-        )
-
     for name, strengths in {**name_to_strengths, "oracle": table.score}.items():
         points = [chosen_at(strengths, price, weight) for weight in _COST_WEIGHTS]
         costs, qualities = _means(table, points, np.arange(len(table)))
-        alone, less = areas(points)
-        best = int(qualities.argmax())
-        rows.append(
-            (
-                name,
-                _told(alone),
-                f"{less.mean:+.3f} ({less.low:+.3f} to {less.high:+.3f})",
-                f"{qualities[best]:.1%}",
-                f"{costs[best]:.3g}",
-            )
-        )
+        rows.append(_pool_row(name, costs, qualities, between.areas(table, points, rng, draws)))
         hull = upper_hull(costs, qualities)
         lines[name] = hull.cost, hull.quality
-    rows.append(("mixtures of single models", f"{aiq(static, low=low, high=high):.3f}", "", "", ""))
-    points_alone = {
-        arm: (float(c), float(q))
-        for arm, c, q in zip(table.arms, cost, table.score.mean(axis=0), strict=True)
+    name_to_point = {
+        **dict(zip(table.arms, zip(cost.tolist(), quality.tolist(), strict=True), strict=True)),
+        "random": (float(cost.mean()), float(quality.mean())),
     }
-    points_alone["random"] = float(cost.mean()), float(table.score.mean())
+    rows.append(("mixtures of single models", f"{between.aiq(static):.3f}", "", "", ""))
     rows += [
         (f"always {arm}" if arm in table.arms else arm, "", "", f"{q:.1%}", f"{c:.3g}")
-        for arm, (c, q) in points_alone.items()
+        for arm, (c, q) in name_to_point.items()
     ]
     lines["mixtures of single models"] = static.cost, static.quality
     return Comparison(
         head=POOL_HEAD,
         rows=tuple(rows),
         name_to_line=lines,
-        name_to_point=points_alone,
+        name_to_point=name_to_point,
         axes=("mean cost of a prompt, USD", "mean quality"),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _CostRange:
+    """Mean costs of a prompt between which single models are worth mixing."""
+
+    low: float
+    high: float
+
+    @staticmethod
+    def of(table: OutcomeTable) -> "_CostRange":
+        if np.isnan(table.cost_usd).any():
+            raise ConfigError(
+                "three arms and more are compared by cost: state NAME|cost_usd for each"
+            )
+        static = _static_hull(table, np.arange(len(table)))
+        found = _CostRange(low=float(static.cost[0]), high=float(static.cost[-1]))
+        if not found.high > found.low:
+            raise ConfigError("the cheapest arm is the best one here: there is nothing to route")
+        return found
+
+    def aiq(self, hull: Hull) -> float:
+        return aiq(hull, low=self.low, high=self.high)
+
+    def areas(
+        self, table: OutcomeTable, points: Sequence[Floats], rng: np.random.Generator, draws: int
+    ) -> tuple[Interval, Interval]:
+        """AIQ of what was chosen at each weight, and less the static hull's."""
+
+        def measured(draw: Rows) -> float:
+            return self.aiq(upper_hull(*_means(table, points, draw)))
+
+        def apart(draw: Rows) -> float:
+            return measured(draw) - self.aiq(_static_hull(table, draw))
+
+        at_most = min(draws, 200)  # a hull for each draw takes its time
+        alone, less = (
+            bootstrap(area, prompts=len(table), rng=rng, draws=at_most)
+            for area in (measured, apart)
+        )
+        return alone, less
+
+
+def _pool_row(
+    name: str, costs: Floats, qualities: Floats, areas: tuple[Interval, Interval]
+) -> tuple[str, ...]:
+    best = int(qualities.argmax())
+    alone, less = areas
+    return (
+        name,
+        _told(alone),
+        f"{less.mean:+.3f} ({less.low:+.3f} to {less.high:+.3f})",
+        f"{qualities[best]:.1%}",
+        f"{costs[best]:.3g}",
+    )
+
+
+def _static_hull(table: OutcomeTable, rows: Rows) -> Hull:
+    """What mixtures of single models give."""
+    return upper_hull(table.cost_usd[rows].mean(axis=0), table.score[rows].mean(axis=0))
 
 
 def _means(table: OutcomeTable, points: Sequence[Floats], rows: Rows) -> tuple[Floats, Floats]:

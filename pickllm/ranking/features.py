@@ -4,9 +4,10 @@
        │                                                  ├──► features [arms + base]
        └─────► base (words, surface, an embedding, …) ────┘
 
-So a ranker runs where featurizers run: off the loop unless it is instant, in a thread, counted and
-passed over where it fails. And what it said is kept with each decision, for feedback that comes
-later, for logs and for replays.
+The prompt is the last turn of the conversation with what it hangs on: see `Conversation`. A single
+turn is itself, as rankers are fitted on. A ranker runs where featurizers run: off the loop unless
+it is instant, in a thread, counted and passed over where it fails. And what it said is kept with
+each decision, for feedback that comes later, for logs and for replays.
 
 >>> from pickllm.data import Battle, preference_table
 >>> from pickllm.ranking.contract import prompts_of
@@ -20,17 +21,17 @@ later, for logs and for replays.
 ['0.83', '0.17']
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import MARK
 from pickllm.errors import ConfigError
-from pickllm.features import featurizer_name
+from pickllm.features import Conversation, featurizer_name
 from pickllm.protocols import Featurizer
 from pickllm.ranking.contract import FittedRanker, Prompts
-from pickllm.types import Vector
+from pickllm.types import Request, Vector
 
 __all__ = ["RankedFeatures"]
 
@@ -46,6 +47,8 @@ class RankedFeatures:
     """Makes the vectors that the ranker reads: the one that it was fitted on."""
     base: Featurizer | None = None
     """What else there is to look at; None for nothing."""
+    reads: Conversation = field(default_factory=Conversation)
+    """What of a conversation is the prompt."""
     title: str = ""
     """What this fit is called in names and logs; by default its type."""
 
@@ -78,6 +81,10 @@ class RankedFeatures:
         read = [self.embedder] if self.ranker.dim else []
         parts = (self.ranker, self.base or self.ranker, *read)
         return all(getattr(part, "instant", False) for part in parts)
+
+    def text_of(self, request: Request) -> str:
+        """What is ranked of a request."""
+        return self.reads.text_of(request)
 
     def features(self, text: str) -> Vector:
         """The prompt's features, ``[dim]`` float32."""

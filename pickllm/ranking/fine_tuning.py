@@ -3,8 +3,9 @@
     each epoch ──► APGR on battles held out ──► better than before? keep these weights
                                                └─ not for `patience` epochs? stop
 
-The learning rate rises over the first tenth of the steps and falls to nothing at the end. Prompts
-that are too long keep their head and their tail.
+A model's file says what is its own, as a `Task`: tokens, labels and what each label is worth.
+`fine_tune` does the rest, from battles to a folder. The learning rate rises over the first tenth of
+the steps and falls to nothing at the end. Prompts that are too long keep their head and their tail.
 """
 
 import copy
@@ -24,9 +25,12 @@ from pickllm.evaluation.metrics import apgr, routing_curve
 __all__ = [
     "Manifest",
     "PairBattles",
+    "Task",
     "Training",
     "chances_of",
+    "fine_tune",
     "head_and_tail",
+    "new_place",
     "packages",
     "padded",
     "pair_battles",
@@ -52,6 +56,11 @@ class Training:
     """Longer prompts lose their middle."""
     held_out: float = 0.1
     """Share of the prompts that APGR is measured on, in (0, 1)."""
+    bfloat16: bool = False
+    """Whether products are taken in 16 bits, which processors that know them do twice as fast.
+    Weights stay in 32."""
+    device: str = "cpu"
+    """Where it is trained, as torch has it: "cuda", "mps"."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,6 +100,25 @@ class Manifest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What one kind of model learns, and how it is asked."""
+
+    kind: str
+    """Stands in the manifest."""
+    model: Any
+    """A torch module of transformers, before the training."""
+    tokenizer: Any
+    rows: Sequence[Sequence[int]]
+    """Tokens of each prompt of the table."""
+    logits: Callable[[Sequence[Sequence[int]]], Any]
+    """What the model says of some rows, as a tensor ``[rows, labels]``."""
+    worth: Floats
+    """What the strong arm won where a label is right: 1, 0.5, 0 or between, ``[labels]``."""
+    at_once: int
+    """How many rows it is given in one go when it is only asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PairBattles:
     """What the strong arm won against the weak one, with the prompts that are held out."""
 
@@ -106,6 +134,74 @@ class PairBattles:
         won = self.won[self.held]
         found = apgr(routing_curve(scores, 1.0 - won, won))
         return 0.5 if np.isnan(found) else found
+
+
+def new_place(folder: str) -> Path:
+    """The folder, which must not be there yet; else `ConfigError`."""
+    place = Path(folder)
+    if place.exists():
+        raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+    return place
+
+
+def fine_tune(
+    task: Task,
+    table: PreferenceTable,
+    *,
+    pair: tuple[str, str],
+    training: Training,
+    folder: Path,
+    published_score: bool = False,
+) -> None:
+    """Train a task's model on the battles of a pair, and write its best epoch to a folder.
+
+    Low-rank adapters are merged into the weights that they stand beside.
+
+    Args:
+        task: What is learnt; its model is trained in place.
+        table: Whose prompts the task's rows are.
+        pair: The strong arm and the weak one.
+        training: Settings.
+        folder: Where model, tokenizer and manifest go.
+        published_score: Goes into the manifest.
+
+    Raises:
+        ConfigError: The pair met on too few prompts.
+    """
+    import torch
+
+    battles = pair_battles(table, strong=pair[0], weak=pair[1], training=training)
+    nearest = np.abs(battles.won[:, None] - task.worth).argmin(axis=1)
+    labels = torch.from_numpy(nearest).to(training.device)
+    model = task.model.to(training.device)
+
+    def rows_of(places: Integers) -> list[Sequence[int]]:
+        return [task.rows[at] for at in battles.prompt[places]]
+
+    def loss(batch: Integers) -> Any:
+        with torch.autocast(
+            torch.device(training.device).type, torch.bfloat16, enabled=training.bfloat16
+        ):
+            logits = task.logits(rows_of(batch))
+        return torch.nn.functional.cross_entropy(logits.float(), labels[batch])
+
+    def judge() -> float:
+        rows = rows_of(np.flatnonzero(battles.held))
+        chances = chances_of(rows, task.logits, labels=len(task.worth), at_once=task.at_once)
+        return battles.held_apgr(chances @ task.worth)
+
+    learnable = np.flatnonzero(~battles.held)
+    epochs = train_best(model, loss, battles=learnable, judge=judge, training=training)
+    whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    whole.to("cpu").save_pretrained(folder)
+    task.tokenizer.save_pretrained(folder)
+    Manifest(
+        kind=task.kind,
+        arms=pair,
+        tokens=training.tokens,
+        published_score=published_score,
+        held_out_apgr=tuple(epochs),
+    ).write(folder)
 
 
 def pair_battles(
@@ -141,7 +237,9 @@ def head_and_tail(tokens: Sequence[int], limit: int) -> list[int]:
     return [*tokens[:head], *tokens[len(tokens) - (limit - head) :]]
 
 
-def padded(rows: Sequence[Sequence[int]], *, padding: int, left: bool = False) -> dict[str, Any]:
+def padded(
+    rows: Sequence[Sequence[int]], *, padding: int, left: bool = False, device: Any = "cpu"
+) -> dict[str, Any]:
     """Rows of tokens as the tensors that models take; padding stands behind, or before."""
     import torch
 
@@ -152,7 +250,7 @@ def padded(rows: Sequence[Sequence[int]], *, padding: int, left: bool = False) -
         where = slice(longest - len(row), longest) if left else slice(0, len(row))
         ids[at, where] = torch.tensor(row, dtype=torch.long)
         mask[at, where] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
 
 def train_best(
@@ -228,7 +326,8 @@ def chances_of(
     with torch.no_grad():
         for start in range(0, len(rows), at_once):
             places = order[start : start + at_once]
-            found[places] = logits([rows[at] for at in places]).float().softmax(dim=-1).numpy()
+            said = logits([rows[at] for at in places])
+            found[places] = said.float().softmax(dim=-1).cpu().numpy()
     return found
 
 

@@ -28,8 +28,9 @@ __all__ = ["MultipolePart", "multipole_part"]
 
 _FEW = 8
 
-Seen: TypeAlias = tuple[Floats, Floats, Integers]
-"""Similarity of the centres and of the rows of near clusters; which clusters those are."""
+Seen: TypeAlias = tuple[Floats, Floats, Integers, list[slice]]
+"""Similarity of the centres and of the rows of near clusters; which clusters those are, and where
+their rows stand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,9 +56,9 @@ class MultipolePart:
     entry_row: Integers
     """Row of each entry, ``[entries]`` int32; empty where each prompt has one battle."""
     entry_cell: Integers
-    """Place of each entry's cell in ``cells``, ``[entries]`` int32."""
+    """Place of each entry's cell in ``cells``, ``[entries]``."""
     entry_mass: Floats
-    """``[entries]`` float32."""
+    """``[entries]`` float32; empty where all are 1."""
     cells: Cells
     totals: Floats
 
@@ -66,31 +67,37 @@ class MultipolePart:
         return [self._look(vector) for vector in vectors]
 
     def _look(self, vector: Floats) -> tuple[float, Seen]:
-        far = self.centres @ vector
+        far = self.centres.dot(vector)  # `@` may warn of what its kernels read beyond the end
         clusters = _highest(far, self.near)
-        similarity = _joined(self.rows, self.row_starts, clusters) @ vector
-        return float(similarity.max()), (far, similarity, clusters)
+        slices = _slices(self.row_starts, clusters)
+        similarity = np.concatenate([self.rows[piece] for piece in slices]).dot(vector)
+        return float(similarity.max()), (far, similarity, clusters, slices)
 
     def sums(self, seen: Seen, vector: Floats, sharpness: float, shift: float) -> Floats:
         """Far clusters by their counts, near ones battle by battle."""
-        far, similarity, clusters = seen
+        far, similarity, clusters, slices = seen
         weight = np.exp(sharpness * far - shift + (0.5 * sharpness**2) * self.spread)
-        slope = sharpness * float(weight.mean())
-        sums = weight @ self.counts + slope * (self.left_over @ vector)
-        rows = self.row_starts[clusters + 1] - self.row_starts[clusters]
-        known = np.repeat(weight[clusters] - slope * far[clusters], rows) + slope * similarity
-        missed = np.exp(sharpness * similarity - shift) - known
+        slope = sharpness * float(np.add.reduce(weight)) / len(weight)
+        sums = weight.dot(self.counts) + slope * self.left_over.dot(vector)
+        sizes = [piece.stop - piece.start for piece in slices]
+        known = np.repeat(weight[clusters] - slope * far[clusters], sizes)
+        missed = np.exp(sharpness * similarity - shift) - (known + slope * similarity)
         if len(self.entry_row):
-            missed = missed[self._places(clusters, rows)]
-        missed *= _joined(self.entry_mass, self.entry_starts, clusters)
-        cells = _joined(self.entry_cell, self.entry_starts, clusters)
+            missed = missed[self._places(clusters, slices)]
+            slices = _slices(self.entry_starts, clusters)
+        if len(self.entry_mass):
+            missed *= np.concatenate([self.entry_mass[piece] for piece in slices])
+        cells = np.concatenate([self.entry_cell[piece] for piece in slices])
         return np.maximum(sums + np.bincount(cells, missed, len(sums)), 0.0)
 
-    def _places(self, clusters: Integers, rows: Integers) -> Integers:
+    def _places(self, clusters: Integers, slices: list[slice]) -> Integers:
         """Where the rows of near entries stand among the near rows."""
         entries = self.entry_starts[clusters + 1] - self.entry_starts[clusters]
+        rows = np.array([piece.stop - piece.start for piece in slices])
         moved = np.cumsum(rows) - rows - self.row_starts[clusters]
-        near = _joined(self.entry_row, self.entry_starts, clusters)
+        near = np.concatenate(
+            [self.entry_row[piece] for piece in _slices(self.entry_starts, clusters)]
+        )
         return np.asarray(near + np.repeat(moved, entries))
 
 
@@ -130,7 +137,7 @@ def multipole_part(
         entry_starts=_starts(np.bincount(member_of[entry_row], minlength=count)),
         entry_row=entry_row if len(entry_row) > len(rows) else entry_row[:0],
         entry_cell=entry_cell,
-        entry_mass=mass.astype(np.float32),
+        entry_mass=mass[:0] if np.all(mass == 1.0) else mass.astype(np.float32),
         cells=Cells.of(codes, entries.players),
         totals=np.bincount(entry_cell, mass, size),
     )
@@ -150,10 +157,10 @@ def _highest(values: Floats, count: int) -> Integers:
     return places
 
 
-def _joined(array: Floats | Integers, starts: Integers, clusters: Integers) -> Floats | Integers:
-    """The pieces of an array that belong to some clusters, one behind the other."""
-    begins, ends = starts[clusters].tolist(), starts[clusters + 1].tolist()
-    return np.concatenate([array[b:e] for b, e in zip(begins, ends, strict=True)])
+def _slices(starts: Integers, clusters: Integers) -> list[slice]:
+    """The pieces of an array that belong to some clusters."""
+    ends = starts[clusters + 1].tolist()
+    return [slice(b, e) for b, e in zip(starts[clusters].tolist(), ends, strict=True)]
 
 
 def _starts(sizes: Integers) -> Integers:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 
 from pickllm.estimators import Forgetting, ResidualRidge
 from pickllm.explorers import EpsilonGreedy
-from pickllm.features import default_features
+from pickllm.features import Conversation, default_features
 from pickllm.policies import Contextual, ContextualState, Drift
 from pickllm.protocols import Explorer, Featurizer
 from pickllm.ranking.contract import FittedRanker
@@ -36,6 +36,8 @@ from pickllm.ranking.threshold import WinRateThreshold
 from pickllm.types import Experience
 
 __all__ = ["RankedContextual", "ranked", "ranked_contextual", "routellm"]
+
+_USUAL = Conversation()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +82,7 @@ def routellm(  # one for each thing to be said
     threshold: float,
     embedder: Featurizer | None = None,
     epsilon: float = 0.0,
+    reads: Conversation = _USUAL,
 ) -> WinRateThreshold:
     """The strong arm where its win rate reaches the threshold, else the weak one.
 
@@ -90,11 +93,12 @@ def routellm(  # one for each thing to be said
         threshold: From `threshold_for_share` or `threshold_for_gain` of `win_rates`.
         embedder: The one that the ranker was fitted on; None for one that reads texts.
         epsilon: Share of requests that go to either at random, so that both stay comparable.
+        reads: What of a conversation is ranked.
 
     Raises:
         ConfigError: The ranker does not know an arm, or reads vectors and there is no embedder.
     """
-    ranking = RankedFeatures(ranker=ranker, embedder=embedder)
+    ranking = RankedFeatures(ranker=ranker, embedder=embedder, reads=reads)
     return WinRateThreshold(
         arms=ranking.arms,
         strong=strong,
@@ -111,6 +115,7 @@ def ranked(
     embedder: Featurizer | None = None,
     budget_usd: float | None = None,
     epsilon: float = 0.01,
+    reads: Conversation = _USUAL,
 ) -> RankedContextual:
     """The arm with the highest utility, quality being what the ranker says, for good.
 
@@ -122,8 +127,9 @@ def ranked(
         embedder: The one that it was fitted on; None for one that reads texts.
         budget_usd: What a request may cost on average; None is no budget.
         epsilon: Share of requests that go to any arm at random, in [0, 1].
+        reads: What of a conversation is ranked.
     """
-    ranking = RankedFeatures(ranker=ranker, embedder=embedder)
+    ranking = RankedFeatures(ranker=ranker, embedder=embedder, reads=reads)
     return RankedContextual(
         quality=ResidualRidge(target="score", forecast=ranking.arms),
         explorer=EpsilonGreedy(epsilon=epsilon),
@@ -144,6 +150,7 @@ def ranked_contextual(  # one for each thing to be said
     half_life_s: float | None = None,
     explorer: Explorer | None = None,
     drift: Drift | None = Drift(),  # noqa: B008  # a frozen value
+    reads: Conversation = _USUAL,
     title: str = "",
 ) -> RankedContextual:
     """The default policy, beginning with what a ranker says instead of with what prices suggest.
@@ -157,6 +164,7 @@ def ranked_contextual(  # one for each thing to be said
         half_life_s: Scores of this age count half; None for all alike.
         explorer: Chooses among utilities; Thompson sampling by default.
         drift: When an arm is taken to have changed; None never.
+        reads: What of a conversation is ranked, and looked at by ``base``.
         title: What this fit is called in names and logs. A router with a store that gets a new fit
             goes on with its corrections, each beside the strengths that it was made for.
 
@@ -164,7 +172,11 @@ def ranked_contextual(  # one for each thing to be said
         ConfigError: The ranker reads vectors, and there is no embedder.
     """
     ranking = RankedFeatures(
-        ranker=ranker, embedder=embedder, base=base or default_features(), title=title
+        ranker=ranker,
+        embedder=embedder,
+        base=base or default_features(),
+        reads=reads,
+        title=title,
     )
     usual = Contextual()
     quality = ResidualRidge(

@@ -19,6 +19,7 @@ from pickllm.ranking.boosting import FittedBoosting, Forest
 from pickllm.ranking.causal import CausalClassifier
 from pickllm.ranking.classifier import Classifier
 from pickllm.ranking.contract import FittedRanker, Prompts, embedded_prompts
+from pickllm.ranking.exported import OnnxClassifier
 from pickllm.ranking.factorisation import FittedFactorisation
 from pickllm.ranking.multipole import MultipolePart
 from pickllm.ranking.projection import Projection
@@ -39,7 +40,7 @@ _CLASSES = (
     *(FittedWords, FittedBoosting, FittedStack),
 )
 _PARTS = (Cells, ExactPart, MultipolePart, Projection, Forest)
-_MODELS = {"classifier": Classifier, "causal": CausalClassifier}
+_MODELS = {"classifier": Classifier, "causal": CausalClassifier, "onnx": OnnxClassifier}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ class RouterCard:
     embedder: str = "none"
     """See `embedder_of`."""
     model: str = ""
-    """"classifier" or "causal" where the ranker is a fine-tuned model."""
+    """"classifier", "causal" or "onnx" where the ranker is a fine-tuned model."""
     strong: str | None = None
     weak: str | None = None
     threshold: float | None = None

@@ -33,6 +33,7 @@ Source: Ong et al., RouteLLM (arXiv 2406.18665), section 4.2.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import tanh
 from pathlib import Path
 from typing import Literal
 
@@ -60,6 +61,9 @@ __all__ = [
 _LEAST_SIMILARITY = 1e-6
 """Where nothing is more similar than this, all battles weigh the same."""
 _PROMPTS_AT_ONCE = 64
+_EXACTLY, _NEARLY = 1e-3, 1e-2
+"""Newton's last step. On 100,000 battles these leave errors of 1e-9 and 6e-7 in win rates; sums by
+clusters are off by 2e-4 themselves."""
 _RATIO = 8
 """A part that is no larger than so many times the next one is joined with it."""
 
@@ -100,16 +104,15 @@ class FittedSimilarity:
 
     def win_rate(self, vector: Floats, first: str, second: str) -> float:
         """Chance that the first arm's answer to a prompt ``[dim]`` is the better one."""
-        return float(self.win_rates(vector[None, :], first, second)[0])
+        one, other = self._players_of(first, second)
+        (ratings,) = self._ratings_for(vector[None, :])
+        return 0.5 + 0.5 * tanh(0.5 * float(ratings[one] - ratings[other]))
 
     def win_rates(self, vectors: Floats, first: str, second: str) -> Floats:
         """The same for many prompts ``[prompts, dim]``."""
-        if missing := {first, second}.difference(self.arms):
-            raise ConfigError(f"this ranker knows {', '.join(self.arms)}; not {min(missing)}")
-        one, other = (int(self.player_of[self.arms.index(name)]) for name in (first, second))
-        return np.array(
-            [win_rate(each[one] - each[other]) for each in self._ratings_for(vectors)], dtype=float
-        )
+        one, other = self._players_of(first, second)
+        ratings = self.ratings_for(vectors)
+        return win_rate(ratings[:, one] - ratings[:, other])
 
     def add(self, table: PreferenceTable, prompts: Prompts) -> "FittedSimilarity":
         """The same with more battles, of arms that it knows; they are looked at exactly.
@@ -127,6 +130,11 @@ class FittedSimilarity:
         wins = sum((each.cells.wins(each.totals) for each in parts), np.zeros((self.players,) * 2))
         return replace(self, parts=_compacted(parts), ratings=fit_ratings(np.asarray(wins)))
 
+    def _players_of(self, *arms: str) -> list[int]:
+        if missing := [arm for arm in arms if arm not in self.arms]:
+            raise ConfigError(f"this ranker knows {', '.join(self.arms)}; not {min(missing)}")
+        return [int(self.player_of[self.arms.index(arm)]) for arm in arms]
+
     def _ratings_for(self, vectors: Floats) -> Iterator[Floats]:
         for start in range(0, len(vectors), _PROMPTS_AT_ONCE):
             block = self._reduced(vectors[start : start + _PROMPTS_AT_ONCE])
@@ -143,7 +151,13 @@ class FittedSimilarity:
         )
         for part, (_, known) in zip(self.parts[1:], seen[1:], strict=True):
             wins += part.cells.wins(part.sums(known, vector, sharpness, log_gamma))
-        return newton_ratings(wins, self.ratings, prior_battles=self.prior_battles)
+        exact = all(isinstance(part, ExactPart) for part in self.parts)
+        return newton_ratings(
+            wins,
+            self.ratings,
+            prior_battles=self.prior_battles,
+            tolerance=_EXACTLY if exact else _NEARLY,
+        )
 
     def _reduced(self, vectors: Floats) -> Floats:
         known = np.asarray(vectors, dtype=np.float32)

@@ -31,7 +31,7 @@ from pickllm.protocols import Featurizer
 from pickllm.ranking.contract import FittedRanker, Prompts, pair_scores
 from pickllm.ranking.features import RankedFeatures
 from pickllm.rng import Rng
-from pickllm.types import Choice, Experience, Situation
+from pickllm.types import Choice, Experience, Situation, Vector
 
 __all__ = ["WinRateThreshold", "win_rates"]
 
@@ -98,9 +98,14 @@ class WinRateThreshold:
 
     def decide(self, state: None, situation: Situation, rng: Rng) -> Choice:
         """The pair shares the probability; other arms get some only where neither is eligible."""
-        rate = self._win_rate(situation)
+        return self.decided_at(self.threshold, situation)
+
+    def decided_at(self, threshold: float, situation: Situation) -> Choice:
+        """The same by another threshold."""
+        found = self.win_rate(situation.features)
+        rate = 0.5 if found is None else found
         better, worse = self.strong, self.weak
-        if rate < self.threshold - _ROUNDING:
+        if rate < threshold - _ROUNDING:
             better, worse = worse, better
         order = [arm for arm in (better, worse) if arm in situation.arms] or situation.arms
         equal = order is situation.arms
@@ -112,11 +117,10 @@ class WinRateThreshold:
             values=tuple(arm_to_rate.get(arm) for arm in situation.arms),
         )
 
-    def _win_rate(self, situation: Situation) -> float:
-        """W, one half where the prompt was not ranked."""
-        if len(situation.features) < len(self.arms):
-            return 0.5
-        strong, weak = (
-            float(situation.features[self.arms.index(arm)]) for arm in (self.strong, self.weak)
-        )
+    def win_rate(self, features: Vector) -> float | None:
+        """W by the strengths that lead the features; None where the prompt was not ranked."""
+        strengths = features[: len(self.arms)]
+        if len(strengths) < len(self.arms) or not strengths.any():
+            return None
+        strong, weak = (float(strengths[self.arms.index(arm)]) for arm in (self.strong, self.weak))
         return 0.5 + 0.5 * (strong - weak)

@@ -1,10 +1,13 @@
 """What rankers are made of: ratings, tiers, projections, indexes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pickllm import ConfigError
 from pickllm.arrays import unit_rows
+from pickllm.errors import StateConflict
 from pickllm.index import ExactIndex, FaissIndex, faiss_clusters, numpy_clusters
 from pickllm.ranking.bradley_terry import expected_wins, fit_ratings, win_rate
 from pickllm.ranking.projection import fit_projection
@@ -104,6 +107,48 @@ def test_an_index_of_few_gives_what_it_has() -> None:
     assert (2, 3) == ExactIndex(vectors=vectors).search(vectors[:2], 10)[0].shape
     assert (2, 3) == FaissIndex(lists=1).add(vectors).search(vectors[:2], 10)[0].shape
     assert (2, 0) == FaissIndex().search(vectors[:2], 10)[0].shape
+
+
+def test_an_inverted_file_is_kept_on_disk(tmp_path: Path) -> None:
+    """Mapped, it finds the same; added to, it becomes one in memory; the file stays as it was."""
+    pytest.importorskip("faiss", reason="is made by FAISS")
+    vectors = unit_rows(np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32))
+    index = FaissIndex(lists=10, looked_into=5).add(vectors[:200])
+    index.save(tmp_path / "index")
+
+    loaded = FaissIndex.load(tmp_path / "index")
+    grown = loaded.add(vectors[200:])
+
+    assert [part.tolist() for part in index.search(vectors[:9], 4)] == [
+        part.tolist() for part in loaded.search(vectors[:9], 4)
+    ]
+    assert (10, 5) == (loaded.lists, loaded.looked_into)
+    assert [[250]] == grown.search(vectors[250:251], 1)[0].tolist()
+    assert 200 == FaissIndex.load(tmp_path / "index").search(vectors[:1], 999)[0].shape[1]
+    with pytest.raises(ConfigError, match="there already"):
+        index.save(tmp_path / "index")
+    with pytest.raises(ConfigError, match="no vectors"):
+        FaissIndex().save(tmp_path / "other")
+
+
+def test_an_index_that_is_damaged_is_told(tmp_path: Path) -> None:
+    """By its digest, by its version, and where it is missing."""
+    pytest.importorskip("faiss", reason="is made by FAISS")
+    FaissIndex(lists=2).add(np.eye(4, dtype=np.float32)).save(tmp_path / "index")
+    file, settings = tmp_path / "index" / "vectors.faiss", tmp_path / "index" / "index.json"
+    whole = file.read_bytes()
+
+    file.write_bytes(whole[:-4] + b"oops")
+    with pytest.raises(StateConflict, match="not what was saved"):
+        FaissIndex.load(tmp_path / "index")
+    file.write_bytes(whole[:20])
+    with pytest.raises(StateConflict, match="holds no index"):
+        FaissIndex.load(tmp_path / "index", check=False)
+    settings.write_text('{"pickllm_index": 9}')
+    with pytest.raises(StateConflict):
+        FaissIndex.load(tmp_path / "index")
+    with pytest.raises(StateConflict, match="holds no index"):
+        FaissIndex.load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("cluster", [faiss_clusters, numpy_clusters])

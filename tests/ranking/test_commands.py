@@ -13,8 +13,12 @@ from typer.testing import CliRunner
 from pickllm import Arm, Request, Router
 from pickllm.cli import app, main
 from pickllm.ranking import load_router
+from pickllm.ranking.candidates import usual_clusters
 from pickllm.ranking.comparison import chosen_at
+from pickllm.ranking.multipole import MultipolePart
+from pickllm.ranking.similarity import FittedSimilarity
 from tests.ranking.tiny_bert import make_tiny_bert
+from tests.tiny import tiny_folder
 
 pytest.importorskip("sklearn", reason="some of the rankers are fitted by scikit-learn")
 pytest.importorskip("matplotlib", reason="the curves are drawn")
@@ -127,6 +131,55 @@ def test_a_classifier_is_fine_tuned_from_its_base(tmp_path: Path) -> None:
     assert (1, 2) == router.ranker.strengths(router.prompts(("add 1 and 7",))).shape
 
 
+def test_a_classifier_is_served_without_torch(tmp_path: Path) -> None:
+    """In a folder like any router's; anything else is not exported."""
+    for package in ("transformers", "onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="fine-tunes, exports and runs it")
+    table = grades(tmp_path / "train.csv", arms=("small", "large"), seed=0, count=60)
+    base, out = make_tiny_bert(tmp_path / "base"), tmp_path / "served"
+    fit = ("fit", "classifier", table, "--base", base, "--epochs", "1")
+    said(*fit, "--out", tmp_path / "router")
+
+    said("onnx", tmp_path / "router", "--out", out)
+
+    texts = ("add 1 and 7", "greet guest 3 kindly")
+    router, served = load_router(tmp_path / "router"), load_router(out)
+    assert ("onnx", "large") == (served.card.model, served.card.strong)
+    assert served.ranker.strengths(served.prompts(texts)) == pytest.approx(
+        router.ranker.strengths(router.prompts(texts)), abs=0.1
+    )
+
+
+def test_a_causal_model_is_fine_tuned_from_its_base(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A small Llama, in the same kind of folder."""
+    pytest.importorskip("transformers", reason="it is a model of transformers")
+    table = grades(tmp_path / "train.csv", arms=("small", "large"), seed=0, count=40)
+    base = tiny_folder(tmp_path_factory)
+
+    fit = ("fit", "causal", table, "--base", base, "--epochs", "1")
+    said(*fit, "--out", tmp_path / "router")
+
+    router = load_router(tmp_path / "router")
+    assert "causal" == router.card.model
+    assert (1, 2) == router.ranker.strengths(router.prompts(("add 1 and 7",))).shape
+
+
+def test_similarity_is_fitted_by_clusters_where_wanted(tmp_path: Path) -> None:
+    """All candidates of it; few prompts are looked at one by one otherwise, many are not."""
+    pytest.importorskip("faiss", reason="clusters by FAISS")
+    table = grades(tmp_path / "train.csv", arms=("small", "large"), seed=0, count=120)
+
+    fit = ("fit", "similarity", table, "--clusters", "8", "--folds", "2")
+    said(*fit, "--out", tmp_path / "router")
+
+    fitted = load_router(tmp_path / "router").ranker
+    assert isinstance(fitted, FittedSimilarity)
+    assert [MultipolePart] == [type(part) for part in fitted.parts]
+    assert (None, 1024) == (usual_clusters(20_000), usual_clusters(100_000))
+
+
 def test_two_models_are_compared_by_apgr(pair: Path, tmp_path: Path) -> None:
     """Random is one half exactly; the router lies between it and hindsight; curves are drawn."""
     output = said("evaluate", pair / "test.csv", "--ranker", pair / "router", "--out", tmp_path)
@@ -200,6 +253,8 @@ def test_a_threshold_for_a_gain_needs_grades(
         (("fit", "classifier", "TRAIN", "--out", "new"), "needs --base"),
         (("fit", "ridge", "TRAIN", "--out", "new", "--embedder", "none"), "no vectors|none"),
         (("evaluate", "TRAIN", "--ranker", "nowhere"), "holds no router"),
+        (("fit", "causal", "TRAIN", "--out", "new"), "a causal model needs --base"),
+        (("onnx", "ROUTER", "--out", "new"), "only classifiers are exported"),
         (("calibrate", "ROUTER", "nothing.txt", "--share", "0.5"), "cannot read nothing.txt"),
     ],
 )

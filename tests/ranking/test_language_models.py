@@ -12,6 +12,7 @@ from pickllm.errors import StateConflict
 from pickllm.ranking.causal import CausalClassifier, CausalSettings
 from pickllm.ranking.classifier import Classifier, ClassifierSettings
 from pickllm.ranking.contract import Prompts, prompts_of
+from pickllm.ranking.exported import OnnxClassifier, export_classifier
 from pickllm.ranking.fine_tuning import Training, head_and_tail, pair_battles
 from pickllm.ranking.selection import pair_apgr
 from tests.ranking.battles import made_battles
@@ -98,6 +99,55 @@ def test_a_folder_is_not_written_over(classifier: ClassifierSettings, fitted: Cl
         Classifier(classifier.base)
     with pytest.raises(StateConflict, match="no fine-tuned causal"):
         CausalClassifier(fitted.folder)
+
+
+@pytest.fixture(scope="module")
+def exported(fitted: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for serving, in whole numbers and as it is."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="exports and runs classifiers")
+    folder = tmp_path_factory.mktemp("exported")
+    export_classifier(fitted, folder / "plain", int8=False)
+    export_classifier(fitted, folder / "int8")
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "off_by"), [("plain", 1e-4), ("int8", 0.1)])
+def test_an_exported_classifier_says_the_same(
+    kind: str, off_by: float, fitted: Classifier, exported: Path
+) -> None:
+    """To a hair in the numbers that it has, nearly in whole ones; long prompts and none as well."""
+    _, prompts = sums_and_poems(40, seed=5)
+    odd = Prompts(texts=(*prompts.texts, "the sea " * 90, "", "\ud83d"), vectors=np.zeros((43, 0)))
+    served = OnnxClassifier(exported / kind)
+
+    assert fitted.arms == served.arms
+    assert served.chances(odd) == pytest.approx(fitted.chances(odd), abs=off_by)
+    assert served.strengths(odd) == pytest.approx(fitted.strengths(odd), abs=off_by)
+    assert (0, 2) == served.strengths(prompts.take(np.zeros(0, dtype=int))).shape
+
+
+def test_an_exported_classifier_is_no_other_folder(fitted: Classifier, exported: Path) -> None:
+    """Nor is it written over, and it remembers how it did."""
+    assert fitted.manifest.held_out_apgr == OnnxClassifier(exported / "int8").manifest.held_out_apgr
+    with pytest.raises(StateConflict, match="but a classifier"):
+        OnnxClassifier(fitted.folder)
+    with pytest.raises(ConfigError, match="there already"):
+        export_classifier(fitted, exported / "int8")
+
+
+def test_training_in_sixteen_bits_learns_as_well(
+    classifier: ClassifierSettings, tmp_path: Path
+) -> None:
+    """And leaves weights of 32."""
+    settings = replace(
+        classifier,
+        folder=str(tmp_path / "fitted"),
+        training=replace(classifier.training, bfloat16=True),
+    )
+    found = settings.fit(*sums_and_poems())
+
+    assert 0.6 < max(found.manifest.held_out_apgr)
 
 
 # peft asks transformers for a name that is on its way out

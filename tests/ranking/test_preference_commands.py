@@ -1,0 +1,127 @@
+"""``pickllm battles`` and ``judge``: what routers are fitted on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pickllm import Arm, Request, Router
+from pickllm.cli import app, main
+from pickllm.data import read_judgements
+from pickllm.types import Attempt, Outcome
+from tests.serving import Served, serving
+
+SUMS = [f"add {number} and 7" for number in range(6)]
+
+
+def said(*words: str | Path, status: int = 0) -> str:
+    """What a command says, in a wide terminal."""
+    done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    assert status == done.exit_code, done.output
+    return done.output
+
+
+def lines(path: Path, rows: list[dict[str, str]]) -> Path:
+    """A file of JSON lines."""
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def answers_of(folder: Path) -> Path:
+    """Two models on some prompts."""
+    rows = [
+        {"prompt": text, "model": model, "response": f"{model} says"}
+        for text in SUMS
+        for model in ("large", "small")
+    ]
+    return lines(folder / "answers.jsonl", rows)
+
+
+def pool_of(folder: Path, url: str) -> Path:
+    """A pool file with a judge behind HTTP."""
+    pool = folder / "pool.toml"
+    pool.write_text(
+        f'[arms.judge]\nkind = "openai"\nmodel = "j"\nbase_url = "{url}"\napi_key_env = "J_KEY"\n'
+        "usd_per_mtok_in = 1.0\nusd_per_mtok_out = 4.0\n",
+        encoding="utf-8",
+    )
+    return pool
+
+
+def test_traffic_becomes_battles_that_a_router_is_fitted_on(tmp_path: Path) -> None:
+    """Prompts come from a file, by the ids of decisions; those without one are counted."""
+    address = f"sqlite:///{tmp_path / 'routes.db'}"
+    pool = [Arm(name=name, usd_per_hour=1.0) for name in ("large", "small")]
+    router, kept = Router(arms=pool, policy="random", store=address), []
+    for text in [*SUMS, "not kept"]:
+        for arm, score in (("large", 0.9), ("small", 0.2)):
+            decision = router.decide(Request(text=text, session=text, only=(arm,)))
+            attempt = Attempt(arm=arm, status="ok", latency_s=0.1)
+            router.settle(Outcome(decision_id=decision.id, attempts=(attempt,)))
+            router.feedback(decision.id, score)
+            kept += [{"id": decision.id, "prompt": text}] if text in SUMS else []
+    router.save()
+    prompts, out = lines(tmp_path / "kept.jsonl", kept), tmp_path / "battles.jsonl"
+
+    output = said("battles", address, "--prompts", prompts, "--out", out)
+
+    assert "6 battles on 6 prompts" in output
+    assert "2 of 14 decisions have no prompt there" in output
+    assert [1.0] * 6 == read_judgements(out).won.tolist()
+    pytest.importorskip("sklearn", reason="fits the words")
+    said("fit", "words", out, "--out", tmp_path / "router", "--folds", "2")
+
+
+def test_a_judge_is_asked_once_for_each_pair_and_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over HTTP, with its price; run again, it has nothing left to ask."""
+    pytest.importorskip("langchain_openai", reason="opens the judge")
+    monkeypatch.setenv("J_KEY", "sk-test")
+    answers, out = answers_of(tmp_path), tmp_path / "battles.jsonl"
+    with serving() as server:
+        server.models["j"] = Served(says="Well\nVERDICT: A")
+        words = ("judge", answers, "--pool", pool_of(tmp_path, server.url), "--out", out)
+        first = said(*words, "--yes")
+        again = said(*words)
+
+    assert "6 pairs in both orders; 0 of 12 questions are answered" in first
+    assert "about 0.01 USD" in first
+    assert 12 == server.asked("j")
+    assert "To ask 0: about 0.00 USD" in again
+    assert [0.5] * 6 == read_judgements(out).won.tolist()  # it always likes what it reads first
+    assert "100% of them ties. That cost 0.0002 USD." in first
+
+
+def test_nothing_is_spent_without_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that nobody answers is a no."""
+    pytest.importorskip("langchain_openai", reason="opens the judge")
+    monkeypatch.setenv("J_KEY", "sk-test")
+    with serving() as server:
+        pool = pool_of(tmp_path, server.url)
+        words = ("judge", answers_of(tmp_path), "--pool", pool, "--out", tmp_path / "b.jsonl")
+        output = said(*words, status=1)
+
+    assert "Ask them?" in output
+    assert 0 == server.asked("j")
+    assert not (tmp_path / "b.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"prompt": "?", "model": "a"}, "has no 'response'"),
+        ({"prompt": "?", "model": "a", "response": "!"}, "nothing to compare"),
+    ],
+)
+def test_what_is_no_pair_is_told(
+    row: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line."""
+    answers = lines(tmp_path / "answers.jsonl", [row])
+    monkeypatch.setattr(sys, "argv", ["pickllm", "judge", str(answers), "--pool", "pool.toml"])
+
+    with pytest.raises(SystemExit, match=told):
+        main()
