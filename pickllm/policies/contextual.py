@@ -30,10 +30,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import numpy as np
-
 from pickllm.errors import ConfigError
-from pickllm.estimators import Array, Ridge, RidgeState
+from pickllm.estimators import Ridge, RidgeState
 from pickllm.explorers import Thompson
 from pickllm.policies.drift import Drift
 from pickllm.policies.expenses import Expenses
@@ -133,32 +131,33 @@ class Contextual:
 
     def decide(self, state: ContextualState, situation: Situation, rng: Rng) -> Choice:
         """Predict, weigh, explore."""
-        means, deviations, counts = self.quality.expected(
+        qualities, spreads, counts = self.quality.expected(
             state.quality, situation, self._priors(situation)
         )
-        qualities, spreads = means.tolist(), deviations.tolist()
         costs_usd, latencies_s = state.expenses.expected(situation)
         weights = self._weights(state, situation)
         utilities = _utilities(weights, situation.anchors, qualities, costs_usd, latencies_s)
         unit = weights.quality / math.fsum((weights.quality, weights.cost, weights.latency))
         estimate = Estimate(
             means=utilities,
-            spreads=tuple(unit * spread for spread in spreads),
-            counts=counts,
+            spreads=tuple([unit * spread for spread in spreads]),
+            counts=tuple(counts),
         )
         return Choice(
             probabilities=self.explorer.probabilities(estimate, state.steps, rng),
             values=utilities,
             forecasts=tuple(
-                Forecast(
-                    quality=min(max(quality, 0.0), 1.0),
-                    spread=spread,
-                    cost_usd=cost_usd,
-                    latency_s=latency_s,
-                )
-                for quality, spread, cost_usd, latency_s in zip(
-                    qualities, spreads, costs_usd, latencies_s, strict=True
-                )
+                [
+                    Forecast(
+                        quality=min(max(quality, 0.0), 1.0),
+                        spread=spread,
+                        cost_usd=cost_usd,
+                        latency_s=latency_s,
+                    )
+                    for quality, spread, cost_usd, latency_s in zip(
+                        qualities, spreads, costs_usd, latencies_s, strict=True
+                    )
+                ]
             ),
         )
 
@@ -248,16 +247,16 @@ class Contextual:
             latency=weights.latency,
         )
 
-    def _priors(self, situation: Situation) -> float | Array:
+    def _priors(self, situation: Situation) -> tuple[float, ...]:
         """Expected quality of each eligible arm before any feedback, ``[eligible arms]``."""
         if isinstance(self.prior, float | int):
-            return float(self.prior)
+            return (float(self.prior),) * len(situation.arms)
         prices = tuple([_usual_usd(card) for card in situation.cards])
         by_price = _price_priors(prices or (None,) * len(situation.arms), self.price_prior)
         if self.prior is None:
             return by_price
-        pairs = zip(situation.arms, by_price.tolist(), strict=True)
-        return np.array([self.prior.get(arm, prior) for arm, prior in pairs])
+        pairs = zip(situation.arms, by_price, strict=True)
+        return tuple(self.prior.get(arm, prior) for arm, prior in pairs)
 
 
 _QUALITY_ALONE = Weights(quality=1.0, cost=0.0, latency=0.0)
@@ -307,14 +306,13 @@ def _usual_usd(card: Arm) -> float | None:
 
 
 @lru_cache(maxsize=256)
-def _price_priors(prices: tuple[float | None, ...], slope: float) -> Array:
+def _price_priors(prices: tuple[float | None, ...], slope: float) -> tuple[float, ...]:
     """Above .6 for arms dearer than the mean, below it for cheaper ones; .6 where unknown."""
     logs = [None if price is None else math.log10(max(price, 1e-7)) for price in prices]
     known = [log for log in logs if log is not None]
     middle = math.fsum(known) / len(known) if known else 0.0
     priors = [0.6 if log is None else 0.6 + slope * (log - middle) for log in logs]
-    clipped: Array = np.clip(np.array(priors), 0.2, 0.9)
-    return clipped
+    return tuple(min(max(prior, 0.2), 0.9) for prior in priors)
 
 
 def _expected(experience: Experience) -> float | None:

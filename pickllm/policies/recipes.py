@@ -101,12 +101,12 @@ def discounted_ucb(
     )
 
 
-def beta_thompson(*, draws: int = 1000, epsilon: float = 0.02) -> ValuePolicy[Sums]:
+def beta_thompson(*, epsilon: float = 0.02) -> ValuePolicy[Sums]:
     """Each arm as often as its Beta posterior says that it is the best. Thompson (1933)."""
     return ValuePolicy(
         title="beta_thompson",
         estimator=BetaCounts(),
-        explorer=Thompson(posterior="beta", draws=draws, epsilon=epsilon),
+        explorer=Thompson(posterior="beta", epsilon=epsilon),
     )
 
 
