@@ -137,6 +137,11 @@ class Ridge:
         """Prior, penalty and noise are no part of the sums."""
         return f"ridge(intercept={self.intercept}, target={self.target}, {self.forgetting.name})"
 
+    @property
+    def looks_at_prompt(self) -> bool:
+        """A policy made of it needs features."""
+        return True
+
     def init(self, arms: Sequence[str], dim: int) -> RidgeState:
         """No arm tried."""
         return RidgeState(dim=max(dim + self.intercept, 1))
