@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -17,12 +17,14 @@ from langchain_core.runnables.config import patch_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
+from langchain_pickllm.conversation import is_plain, messages_of
 from langchain_pickllm.reading import came_from_cache, shows, usage_of
+from langchain_pickllm.recital import recited_chunk, recited_events, recited_message
 from langchain_pickllm.shapes import Shape
 from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
 from langchain_pickllm.threads import in_thread
 from langchain_pickllm.tool_binding import TOOLS, bound_to
-from langchain_pickllm.watching import watch
+from langchain_pickllm.watching import unwatched, watch
 from langchain_pickllm.wrappers import (
     answers_in_thread,
     as_configured,
@@ -32,7 +34,8 @@ from langchain_pickllm.wrappers import (
 )
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
-from pickllm.types import Call, Piece, Reply
+from pickllm.tool_fit import tools_fit
+from pickllm.types import Call, Decision, Kept, Piece, Reply
 
 __all__ = ["ChatPort", "EventPort"]
 
@@ -52,6 +55,10 @@ class ChatPort:
     """The shape that the answer shall have."""
     whole: Any = None
     """The streamed answer as one message, once it has ended."""
+    arm_to_whole: dict[str, Any] = field(default_factory=dict)
+    """The messages of content-block streams, which put them together themselves."""
+
+    joins_parts: ClassVar[bool] = True
 
     def call(self, call: Call) -> Reply:
         """The arm's ``invoke``."""
@@ -118,8 +125,12 @@ class ChatPort:
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
+        if call.hold_back_chars is not None:
+            config = unwatched(config)
         arm = as_configured(self.configured.arm(call.arm), config)
         messages = list(self.messages)
+        if call.turns is not None:
+            messages = messages_of(call.turns, messages)
         if router_inside(arm) is not None:
             messages = unstamped(messages, call.arm, self.configured.models)
         kwargs = {**(self.shape.kwargs(call.arm) if self.shape else {}), **self.kwargs}
@@ -135,8 +146,33 @@ class ChatPort:
             usage=usage_of(message, self.messages, self.kwargs.get("tools")),
             finish_reason=message.response_metadata.get("finish_reason"),
             called=not came_from_cache(message),
-            calls_tools=bool(message.tool_calls),
+            calls_tools=bool(message.tool_calls or message.invalid_tool_calls),
+            tools_fit=self._tools_fit(message),
+            plain=is_plain(message),
         )
+
+    def recited(self, decision: Decision, kept: Kept) -> Reply:
+        """An answer that was kept, as a message."""
+        self.whole = recited_message(decision, kept)
+        return Reply(
+            text=kept.text, message=self.whole, usage=kept.usage, called=False, arm=kept.arm
+        )
+
+    def recited_pieces(self, decision: Decision, kept: Kept) -> Iterator[Piece]:
+        """The same as the only chunk of a stream."""
+        yield Piece(payload=recited_chunk(decision, kept), visible=True)
+
+    def _tools_fit(self, message: AIMessage) -> bool | None:
+        """Whether the tools that a message asks for were offered, with arguments that fit."""
+        if message.invalid_tool_calls:
+            return False
+        offered = self.kwargs.get("tools")
+        if not message.tool_calls or not offered:
+            return None
+        functions = [tool.get("function") or {} for tool in offered if isinstance(tool, Mapping)]
+        name_to_schema = {each["name"]: each.get("parameters", {}) for each in functions if each}
+        calls = [(call["name"], call["args"]) for call in message.tool_calls]
+        return tools_fit(calls, name_to_schema)
 
     def _let_inner_router_hear(self, call: Call, message: AIMessage) -> None:
         """An arm that is a router itself learns from what is said of this router's answer."""
@@ -149,6 +185,8 @@ class ChatPort:
 class EventPort(ChatPort):
     """The same for the content-block protocol of ``stream_events(version="v3")``."""
 
+    joins_parts: ClassVar[bool] = False
+
     def stream(self, call: Call) -> Iterator[Piece]:
         """The events of the arm's own stream; the last one carries the decision."""
         arm, messages, config, kwargs = self._prepared(call)
@@ -158,7 +196,7 @@ class EventPort(ChatPort):
             pulled = iter(events)
             while (event := context.run(next, pulled, None)) is not None:
                 yield _event_piece(call, event)
-        self.whole = stamped(events.output, call)
+        self.arm_to_whole[call.arm] = stamped(events.output, call)
 
     async def _on_loop(self, call: Call) -> AsyncGenerator[Piece, None]:
         """The events of the arm's own stream; the last one carries the decision."""
@@ -172,15 +210,22 @@ class EventPort(ChatPort):
                 pulled = aiter(events)
                 while (event := await coro_with_context(_next(pulled), context)) is not None:
                     yield _event_piece(call, event)
-                self.whole = stamped(await events.output, call)
+                self.arm_to_whole[call.arm] = stamped(await events.output, call)
+
+    def recited_pieces(self, decision: Decision, kept: Kept) -> Iterator[Piece]:
+        """The same as the events of a stream."""
+        for event in recited_events(recited_message(decision, kept)):
+            yield Piece(payload=event, visible=True)
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
         """The arm's stream has put the message together already."""
-        if self.whole is None:
+        whole = self.arm_to_whole.get(call.arm)
+        if whole is None:
             raise ArmRefused(
                 f"arm {call.arm!r} was left before its message was whole", arm=call.arm
             )
-        return self._reply(call, self.whole)
+        self.whole = whole
+        return self._reply(call, whole)
 
 
 @contextlib.contextmanager
@@ -238,7 +283,7 @@ def _whole(call: Call, message: object) -> AIMessage:
 def _piece(call: Call, chunk: object, *, first: bool) -> Piece:
     message = _checked(call, chunk)
     payload = stamped(message, call) if first else message
-    return Piece(payload=payload, visible=shows(message))
+    return Piece(payload=payload, visible=shows(message), chars=len(message.text))
 
 
 def _event_piece(call: Call, event: dict[str, Any]) -> Piece:

@@ -49,6 +49,11 @@ class Shape:
     arm_to_reason: Mapping[str, str]
     """Arms that cannot give it, and why."""
 
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Those that can give it."""
+        return tuple(self.arm_to_way)
+
     def kwargs(self, arm: str) -> Mapping[str, Any]:
         """What the arm is called with."""
         return self.arm_to_way[arm].kwargs

@@ -12,8 +12,10 @@ from langchain_core.runnables.config import patch_config
 from langchain_core.utils.uuid import uuid7
 
 from langchain_pickllm.configured import Configured
+from langchain_pickllm.conversation import turns_of
 from langchain_pickllm.port import ChatPort
 from langchain_pickllm.reading import needs_of, prompt_text, tokens_of
+from langchain_pickllm.recital import call_digest
 from langchain_pickllm.shapes import SHAPE, Shape
 from langchain_pickllm.stickiness import hold_of
 from pickllm.errors import ConfigError
@@ -60,6 +62,7 @@ class Turn:
         decision_id = uuid7()
         run_id = chosen or decision_id
         shape: Shape | None = kwargs.get(SHAPE)
+        own = {key: kwargs[key] for key in set(kwargs) - _FOR_THE_ROUTER}
         windows = any(router.pool[name].context_tokens for name in router.pool.names)
         request = Request(
             text=prompt_text(messages),
@@ -72,13 +75,15 @@ class Turn:
             trace_ids=_runs_around(config, run_id, str(decision_id)),
             tenant=_tenant(kwargs, config),
             weights=weights_of(kwargs["weights"]) if kwargs.get("weights") else None,
+            turns=turns_of(messages),
+            call_digest=call_digest(own, shape) if router.keeps_answers else "",
         )
         return cls(
             router=router,
             configured=configured,
             messages=messages,
             config=config,
-            kwargs={key: kwargs[key] for key in set(kwargs) - _FOR_THE_ROUTER},
+            kwargs=own,
             shape=shape,
             request=request,
             run_id=run_id,

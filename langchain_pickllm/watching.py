@@ -18,7 +18,9 @@ from langchain_core.tracers._streaming import (
 
 from langchain_pickllm.reading import shows
 
-__all__ = ["Watch", "watch"]
+__all__ = ["Watch", "unwatched", "watch"]
+
+_MARKS = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 
 
 class Watch(BaseCallbackHandler):
@@ -44,9 +46,23 @@ def watch(config: RunnableConfig) -> Watch | None:
     manager = config.get("callbacks")
     if not isinstance(manager, BaseCallbackManager):
         return None
-    marks = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
-    if not any(isinstance(handler, marks) for handler in manager.handlers):
+    if not any(isinstance(handler, _MARKS) for handler in manager.handlers):
         return None
     watcher = Watch()
     manager.add_handler(watcher)
     return watcher
+
+
+def unwatched(config: RunnableConfig) -> RunnableConfig:
+    """The config without those who watch: what a cascade may reject is nothing to be seen.
+
+    Tracers that show tokens as they come are among them: of a draft they show the finished run.
+    """
+    manager = config.get("callbacks")
+    if not isinstance(manager, BaseCallbackManager):
+        return config
+    manager = manager.copy()
+    for handler in (*manager.handlers, *manager.inheritable_handlers):
+        if isinstance(handler, _MARKS):
+            manager.remove_handler(handler)
+    return {**config, "callbacks": manager}

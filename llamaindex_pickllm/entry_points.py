@@ -336,7 +336,7 @@ class RoutedEntryPoints(FunctionCallingLLM):
 
 
 _TOOLS: frozenset[Capability] = frozenset({"tools"})
-_FOR_THE_ROUTER = ("model", "weights")
+_FOR_THE_ROUTER = ("model", "tenant", "weights")
 """Arguments of a call that no arm gets to see."""
 
 
@@ -385,6 +385,6 @@ def _with_tools(
 
 
 def _parted(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments for the arm, and those for the router: the arms pinned, the call's weights."""
+    """The arguments for the arm, and those for the router: the arms pinned, weights, tenant."""
     own = {key: value for key, value in kwargs.items() if key not in _FOR_THE_ROUTER}
     return own, {key: kwargs[key] for key in _FOR_THE_ROUTER if key in kwargs}

@@ -42,7 +42,7 @@ from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
 from pickllm.policies import PolicyLike
-from pickllm.protocols import Featurizer, Reward
+from pickllm.protocols import Adaptation, Cache, Cascade, Featurizer, Reward
 from pickllm.router import Router
 from pickllm.scoring import ScorerLike
 from pickllm.settings import DEFAULT_BREAKER, DEFAULT_POLICY, Fallback, WeightsLike
@@ -98,6 +98,9 @@ class RoutedLLM(RoutedEntryPoints):
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
         budget: Budget | None = None,
+        cascade: Cascade | None = None,
+        answers: Cache | None = None,
+        adaptations: Adaptation | None = None,
         sticky: bool = False,
         store: StoreLike | None = None,
         namespace: str = "default",
@@ -126,6 +129,10 @@ class RoutedLLM(RoutedEntryPoints):
             fallback: True: the next best arm answers where one fails; False: none does; or names.
             breaker: When an arm that keeps failing is given a rest; None never.
             budget: The most that may be spent in a window of time, such as ``Budget(usd=5.0)``.
+            cascade: Asks arms one after another until an answer will do, such as a
+                `ThresholdCascade`.
+            answers: Keeps answers, and gives them again to requests like theirs: an `AnswerCache`.
+            adaptations: What arms read in place of the prompt; see `pickllm.prompting`.
             sticky: Stay with the arm that a conversation began with. Within a tool loop, and where
                 the history holds thoughts that only its author can read, the arm stays anyway.
             store: Where the learnt state is kept, "sqlite:///routes.db" for example.
@@ -158,6 +165,9 @@ class RoutedLLM(RoutedEntryPoints):
             "fallback": fallback,
             "breaker": breaker,
             "budget": budget,
+            "cascade": cascade,
+            "answers": answers,
+            "adaptations": adaptations,
             "store": store,
             "namespace": namespace,
             "seed": seed,

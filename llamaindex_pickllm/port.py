@@ -8,22 +8,34 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from llama_index.core.agent.react.formatter import ReActChatFormatter
 from llama_index.core.agent.react.output_parser import ReActOutputParser
 from llama_index.core.llms import LLM, ChatMessage, ChatResponse, CompletionResponse, MessageRole
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 
+from llamaindex_pickllm.adapted import is_plain, with_turns
 from llamaindex_pickllm.arms import blocks_the_loop, calls_tools
 from llamaindex_pickllm.asked import Asked, Method, method_of
 from llamaindex_pickllm.conversations import Conversations
 from llamaindex_pickllm.hearing import hearing
-from llamaindex_pickllm.reading import finish_reason_of, reported_usage, shows, text_of, usage_of
+from llamaindex_pickllm.reading import (
+    finish_reason_of,
+    reported_usage,
+    shown_by,
+    shows,
+    text_of,
+    tool_call_ids,
+    usage_of,
+)
+from llamaindex_pickllm.recital import recited
 from llamaindex_pickllm.stamp import stamped
 from llamaindex_pickllm.threads import in_thread, in_threads
 from llamaindex_pickllm.tracing import tell
 from pickllm.errors import ArmRefused
-from pickllm.types import Call, Piece, Reply
+from pickllm.tool_fit import tools_fit
+from pickllm.types import Call, Decision, Kept, Piece, Reply
 
 __all__ = ["LLMPort"]
 
@@ -59,6 +71,8 @@ class LLMPort:
     """Id of the run around it, by which its conversation is known."""
     arm_to_heard: dict[str, dict[int, object]] = field(default_factory=dict, repr=False)
     """What each arm reported, for answers that say nothing of it themselves."""
+
+    joins_parts: ClassVar[bool] = True
 
     def call(self, call: Call) -> Reply:
         """The arm's own method."""
@@ -127,6 +141,8 @@ class LLMPort:
         """The arm's method with all that it is called with."""
         tell(call)
         arm, asked = self.llms[call.arm], self.asked
+        if call.turns is not None:
+            asked = with_turns(asked, call.turns)
         if asked.method == "chat_with_tools" and not asked.needs and not calls_tools(arm):
             told = self._own(call, arm, list(asked.messages))
             return partial(
@@ -151,7 +167,8 @@ class LLMPort:
         return value
 
     def _piece(self, call: Call, frame: object) -> Piece:
-        return Piece(payload=stamped(self._checked(call, frame), call), visible=shows(frame))
+        payload = stamped(self._checked(call, frame), call)
+        return Piece(payload=payload, visible=shows(frame), chars=len(shown_by(frame)))
 
     def _checked(self, call: Call, answer: object) -> object:
         wanted = _ANSWERS.get(self.asked.method)
@@ -168,13 +185,43 @@ class LLMPort:
         self.conversations.remember(call, self.asked.messages, answer, run=self.run)
         text = text_of(answer)
         own = self.asked.method in _ANSWERS
+        called = self._tools_fit(call.arm, answer)
         told = [counted or answer] if own else list(self._told(call).values())
         return Reply(
             text=text,
             message=stamped(answer, call),
             usage=usage_of(told, self.asked.messages, text),
             finish_reason=finish_reason_of(answer),
+            calls_tools=called is not None,
+            tools_fit=called,
+            plain=not isinstance(answer, ChatResponse) or is_plain(answer.message),
         )
+
+    def recited(self, decision: Decision, kept: Kept) -> Reply:
+        """An answer that was kept, as what the method returns."""
+        message = recited(self.asked, decision, kept)
+        return Reply(text=kept.text, message=message, usage=kept.usage, called=False, arm=kept.arm)
+
+    def recited_pieces(self, decision: Decision, kept: Kept) -> Iterator[Piece]:
+        """The same as the only frame of a stream."""
+        yield Piece(payload=recited(self.asked, decision, kept), visible=True)
+
+    def _tools_fit(self, arm: str, answer: object) -> bool | None:
+        """Whether the tools that an answer asks for were offered, with arguments that fit."""
+        if not isinstance(answer, ChatResponse) or not tool_call_ids(answer.message):
+            return None
+        llm = self.llms[arm]
+        offered = self.asked.args[0] if self.asked.method == "chat_with_tools" else ()
+        if not isinstance(llm, FunctionCallingLLM) or not offered:
+            return True
+        schemas = {
+            tool.metadata.get_name(): tool.metadata.get_parameters_dict() for tool in offered
+        }
+        try:
+            calls = llm.get_tool_calls_from_response(answer, error_on_no_tool_call=False)
+        except Exception:  # arguments that its own reader cannot read
+            return False
+        return tools_fit([(call.tool_name, call.tool_kwargs) for call in calls], schemas)
 
 
 def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:

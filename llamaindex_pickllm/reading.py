@@ -19,6 +19,7 @@ __all__ = [
     "human_text",
     "needs_of",
     "reported_usage",
+    "shown_by",
     "shows",
     "text_of",
     "tokens_of",
@@ -99,6 +100,11 @@ def shows(piece: object) -> bool:
         case CompletionResponse():
             return bool(piece.delta or piece.text)
     return True
+
+
+def shown_by(frame: object) -> str:
+    """The text that a frame of a stream adds; none where only the whole so far is told."""
+    return frame if isinstance(frame, str) else (getattr(frame, "delta", None) or "")
 
 
 def tool_call_ids(message: ChatMessage) -> list[str]:

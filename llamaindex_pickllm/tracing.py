@@ -32,6 +32,7 @@ __all__ = [
     "run_around",
     "span_chain",
     "tell",
+    "tenant_around",
     "traces_around",
 ]
 
@@ -146,6 +147,11 @@ def run_around() -> str:
         return tagged
     *_, outermost = ("", *span_chain(active_span_id.get()))
     return outermost
+
+
+def tenant_around() -> str:
+    """Who is named as the tenant in the tags around this call; empty where nobody is."""
+    return str(active_instrument_tags.get().get("tenant") or "")
 
 
 def tell(call: Call) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 from llama_index.core.llms import LLM
 
+from llamaindex_pickllm.adapted import turns_of
 from llamaindex_pickllm.asked import Asked
 from llamaindex_pickllm.conversations import Conversations
 from llamaindex_pickllm.port import LLMPort
 from llamaindex_pickllm.reading import human_text, needs_of, tokens_of
-from llamaindex_pickllm.tracing import run_around, traces_around
+from llamaindex_pickllm.recital import call_digest
+from llamaindex_pickllm.tracing import run_around, tenant_around, traces_around
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
@@ -49,6 +51,10 @@ class Turn:
             hold=conversations.hold_of(asked.messages, pool.names, run=run),
             trace_ids=traces_around(),
             weights=None if asked.weights is None else weights_of(asked.weights),
+            tenant=str(asked.tenant or tenant_around()),
+            turns=turns_of(asked.messages),
+            once=asked.method == "predict_and_call",  # it calls the tools, too
+            call_digest=call_digest(asked) if router.keeps_answers else "",
         )
         port = LLMPort(llms=llms, asked=asked, conversations=conversations, run=run)
         return cls(router=router, request=request, port=port)

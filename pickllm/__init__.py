@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pickllm.budget import Budget
     from pickllm.convergence import Convergence
     from pickllm.errors import (
+        Abstained,
         ArmError,
         ArmRefused,
         ArmTimeout,
@@ -74,8 +75,8 @@ else:
             "books": "Verdict",
             "budget": "Budget",
             "convergence": "Convergence",
-            "errors": "ArmError ArmRefused ArmTimeout BudgetExceeded ConfigError MissingExtra "
-            "NoEligibleArm PickLLMError StateConflict StoreUnavailable UnknownDecision",
+            "errors": "Abstained ArmError ArmRefused ArmTimeout BudgetExceeded ConfigError "
+            "MissingExtra NoEligibleArm PickLLMError StateConflict StoreUnavailable UnknownDecision",
             "explanation": "Explanation",
             "explorers": "Bounded EpsilonGreedy Softmax SquareCB Thompson UpperBound",
             "features": "Combined HashedText Surface",
@@ -94,6 +95,7 @@ else:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Abstained",
     "Anchors",
     "Arm",
     "ArmError",

@@ -10,12 +10,17 @@ from pickllm.errors import ArmError, Interrupted
 from pickllm.prices import cost_usd
 from pickllm.types import Arm, Attempt, Reply, Status
 
-__all__ = ["failed", "interrupted", "succeeded"]
+__all__ = ["failed", "interrupted", "rejected", "succeeded"]
 
 
-def succeeded(arm: Arm, reply: Reply) -> Attempt:
-    """An arm's answer."""
-    return _with_reply(arm, reply, "ok")
+def succeeded(arm: Arm, reply: Reply, score: float | None = None) -> Attempt:
+    """An arm's answer, with what a cascade's scorer gave it."""
+    return _with_reply(arm, reply, "ok", score)
+
+
+def rejected(arm: Arm, reply: Reply, score: float | None = None) -> Attempt:
+    """An arm's answer that was paid for and not shown."""
+    return _with_reply(arm, reply, "rejected", score)
 
 
 def failed(arm: Arm, error: ArmError) -> Attempt:
@@ -41,7 +46,7 @@ def interrupted(arm: Arm, stop: Interrupted) -> Attempt:
     )
 
 
-def _with_reply(arm: Arm, reply: Reply, status: Status) -> Attempt:
+def _with_reply(arm: Arm, reply: Reply, status: Status, score: float | None = None) -> Attempt:
     return Attempt(
         arm=arm.name,
         status=status,
@@ -50,4 +55,5 @@ def _with_reply(arm: Arm, reply: Reply, status: Status) -> Attempt:
         usage=reply.usage,
         cost_usd=cost_usd(arm, reply.usage, reply.latency_s) if reply.called else 0.0,
         called=reply.called,
+        score=score,
     )

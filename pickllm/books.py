@@ -79,6 +79,9 @@ class Books:
             for attempt in at_fault:
                 self._learn(partial(self.learner.blame, record, attempt))
             self.keeper.note(_decided(record, outcome, at_fault))
+            for attempt in outcome.attempts:
+                if attempt.status == "rejected" and attempt.score is not None:
+                    self._learn(partial(self._learn_draft, record, attempt, attempt.score))
             for feedback in record.source_to_feedback.values():
                 self._learn(partial(self._credit_late, record, feedback))
 
@@ -165,6 +168,11 @@ class Books:
         self.keeper.insist()
         self.save(look=True)
 
+    def count(self, what: str) -> None:
+        """It has happened once more."""
+        with self.lock:
+            self.counts[what] += 1
+
     def stats(self) -> dict[str, int]:
         """What happened how often."""
         with self.lock:
@@ -200,9 +208,24 @@ class Books:
             return verdict
         return self._heard_elsewhere(record, feedback)
 
+    def _learn_draft(self, record: Record, attempt: Attempt, score: float) -> None:
+        """A draft that was not shown says as much about its arm as an answer that was."""
+        if self._learns_from is not None and "scorer" not in self._learns_from:
+            return
+        experience = self.learner.credit_draft(record, attempt, score)
+        slim = replace(experience.decision, values=(), shadow=(), ineligible={})
+        source = f"draft of {attempt.arm}"
+        self.keeper.note(
+            Judged(
+                experience=replace(experience, decision=slim), source=source, time_s=self._clock()
+            )
+        )
+
     def _credit(self, record: Record, feedback: Feedback) -> Verdict:
         if record.outcome is None:
             return "waiting"
+        if record.decision.held is not None and record.decision.held.recites:
+            return "noted"  # no arm was asked: only the cache learns from it
         if self._learns_from is not None and feedback.source not in self._learns_from:
             return "noted"
         if self.learner.credit(record, feedback) is None:
@@ -322,9 +345,13 @@ class Books:
             logger.warning("the reward or the policy failed: %s", type(error).__name__)
 
     def _count(self, outcome: Outcome) -> None:
+        statuses = [attempt.status for attempt in outcome.attempts]
+        drafts = statuses.count("rejected")
         self.counts[f"outcome_{outcome.status}"] += 1
-        self.counts["fallbacks"] += max(len(outcome.attempts) - 1, 0)
-        self.counts["arm_failures"] += sum(a.status == "error" for a in outcome.attempts)
+        self.counts["arm_failures"] += statuses.count("error")
+        self.counts["fallbacks"] += max(len(statuses) - drafts - 1, 0)
+        if drafts:
+            self.counts["drafts_rejected"] += drafts
 
 
 def _decided(record: Record, outcome: Outcome, at_fault: Sequence[Attempt]) -> Decided:

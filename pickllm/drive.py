@@ -6,35 +6,29 @@
 All four send a `Reply` back into the flow for each `Call`, or throw an `ArmError`, and differ in
 nothing else. A stream holds its pieces back until the first visible one: until then an arm may fail
 and another take over unseen; after it, its failure must surface, for two answers would be spliced.
+An answer that a flow wants held back is a draft: nothing of it is shown before its `Release`, and a
+stream of which enough has come stands still until then, or is closed by a `Withdraw`.
 
 An arm with ``timeout_s`` is awaited in a thread of its own (sync) or under `asyncio.timeout`
-(async); without one it runs right here, which costs nothing. A thread cannot be killed: an arm that
-hangs goes on hanging in its daemon thread, but its caller does not.
+(async); without one it runs right here, which costs nothing.
 """
 
 import asyncio
 import contextlib
-import contextvars
-import queue
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
 
-from pickllm.errors import ArmError, ArmRefused, ArmTimeout, Interrupted
+from pickllm.errors import Interrupted
 from pickllm.protocols import Asking, Port, Step
-from pickllm.types import Call, Piece, Reply, Work
+from pickllm.question import Clock, Question
+from pickllm.time_limits import first_in_thread, in_thread, timed_out
+from pickllm.types import Call, Piece, Recite, Release, Reply, Withdraw, Work
 
-__all__ = ["Clock", "arun", "astream", "run", "stream", "work"]
+__all__ = ["arun", "astream", "run", "stream", "work"]
 
 T = TypeVar("T")
-
-_AHEAD = 8
-"""Pieces that an arm in a thread of its own may be ahead of its consumer."""
-
-Clock: TypeAlias = Callable[[], float]
-"""Seconds that never run backwards."""
 
 
 def work(flow: Asking[T]) -> T:
@@ -48,9 +42,10 @@ def run(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter) -> T:
     with journey.interruptible():
         while (step := journey.step) is not None:
             try:
-                value = (
-                    step.run() if isinstance(step, Work) else _call(journey.asks(step, port, clock))
-                )
+                if isinstance(step, Call):
+                    value: object = _call(journey.asks(step, port, clock))
+                else:
+                    value = step.run() if isinstance(step, Work) else _whole(step, port)
             except Exception as error:
                 journey.fail(error)
             else:
@@ -64,11 +59,12 @@ async def arun(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter)
     with journey.interruptible():
         while (step := journey.step) is not None:
             try:
-                value = await (
-                    asyncio.to_thread(step.run)
-                    if isinstance(step, Work)
-                    else _acall(journey.asks(step, port, clock))
-                )
+                if isinstance(step, Call):
+                    value: object = await _acall(journey.asks(step, port, clock))
+                elif isinstance(step, Work):
+                    value = await asyncio.to_thread(step.run)
+                else:
+                    value = _whole(step, port)
             except Exception as error:
                 journey.fail(error)
             else:
@@ -81,13 +77,14 @@ def stream(
 ) -> Generator[Any, None, T]:
     """Drive a flow, yielding the payloads of its answer's pieces; returns the flow's result."""
     journey = _Journey(flow)
-    with journey.interruptible():
+    with contextlib.ExitStack() as drafts, journey.interruptible():
+        drafts.callback(journey.close_drafts)
         while (step := journey.step) is not None:
             try:
                 if isinstance(step, Work):
                     value = step.run()
                 else:
-                    value = yield from _show(journey.asks(step, port, clock))
+                    value = yield from _shown(step, journey, port, clock)
             except Exception as error:
                 journey.fail(error)
             else:
@@ -100,21 +97,23 @@ async def astream(
 ) -> AsyncGenerator[Any, None]:
     """Drive a flow without blocking the loop, yielding the payloads of its answer's pieces."""
     journey = _Journey(flow)
-    with journey.interruptible():
-        while (step := journey.step) is not None:
-            try:
-                if isinstance(step, Work):
-                    value = await asyncio.to_thread(step.run)
+    async with contextlib.AsyncExitStack() as drafts:
+        drafts.push_async_callback(journey.aclose_drafts)
+        with journey.interruptible():
+            while (step := journey.step) is not None:
+                try:
+                    value: list[Any] = []
+                    if isinstance(step, Work):
+                        value = [await asyncio.to_thread(step.run)]
+                    else:
+                        shown = _ashown(step, journey, port, clock, value)
+                        async with contextlib.aclosing(shown) as payloads:
+                            async for payload in payloads:
+                                yield payload
+                except Exception as error:
+                    journey.fail(error)
                 else:
-                    question = journey.asks(step, port, clock)
-                    async with contextlib.aclosing(_ashow(question)) as payloads:
-                        async for payload in payloads:
-                            yield payload
-                    value = question.reply()
-            except Exception as error:
-                journey.fail(error)
-            else:
-                journey.answer(value)
+                    journey.answer(value[0])
 
 
 @dataclass(slots=True)
@@ -124,16 +123,24 @@ class _Journey(Generic[T]):
     flow: Asking[T]
     step: Step | None = None
     result: T | None = None
-    question: "_Question | None" = None
+    question: Question | None = None
     """The call under way, if one is."""
+    drafts: list[Question] = field(default_factory=list)
+    """Calls whose answers are held back."""
 
     def __post_init__(self) -> None:
         self._advance(lambda: next(self.flow))
 
-    def asks(self, call: Call, port: Port, clock: Clock) -> "_Question":
+    def asks(self, call: Call, port: Port, clock: Clock) -> Question:
         """A call is under way from now on."""
-        self.question = _Question(call, port, clock)
+        self.question = Question(call, port, clock)
         return self.question
+
+    def goes_on(self, step: Release | Withdraw) -> Question:
+        """The call that gave a draft, which the flow wants to go on with, or to leave."""
+        question = next(each for each in self.drafts if each.draft is step.reply)
+        self.question = question
+        return question
 
     def answer(self, value: object) -> None:
         """Give the flow what it asked for."""
@@ -165,6 +172,16 @@ class _Journey(Generic[T]):
                 self.fail(Interrupted(status, so_far=so_far, waited_s=waited_s))
             raise
 
+    def close_drafts(self) -> None:
+        """Stop the streams that are still held back."""
+        for question in self.drafts:
+            _close(question)
+
+    async def aclose_drafts(self) -> None:
+        """The same under a loop."""
+        for question in self.drafts:
+            await _aclose(question)
+
     def _advance(self, move: Callable[[], Step]) -> None:
         try:
             self.step = move()
@@ -172,141 +189,156 @@ class _Journey(Generic[T]):
             self.step, self.result = None, stop.value
 
 
-def _call(question: "_Question") -> Reply:
+def _whole(step: Release | Withdraw | Recite, port: Port) -> Reply:
+    """What is held back is whole already, and nobody watches."""
+    return port.recited(step.decision, step.kept) if isinstance(step, Recite) else step.reply
+
+
+def _call(question: Question) -> Reply:
     call, port = question.call, question.port
     with question.waiting():
         if call.timeout_s is None:
             reply = port.call(call)
         else:
-            reply = _first_from_thread(lambda: iter([port.call(call)]), call)
-    return replace(reply, arm=call.arm, latency_s=question.waited_s)
+            reply = first_in_thread(lambda: iter([port.call(call)]), call)
+    return question.timed(reply)
 
 
-async def _acall(question: "_Question") -> Reply:
+async def _acall(question: Question) -> Reply:
     with question.waiting():
         async with _limit(question.call):
             reply = await question.port.acall(question.call)
-    return replace(reply, arm=question.call.arm, latency_s=question.waited_s)
+    return question.timed(reply)
 
 
-@dataclass(slots=True)
-class _Question:
-    """A call under way: how long we have waited, what has come of a stream, what was shown."""
-
-    call: Call
-    port: Port
-    clock: Clock
-    pieces: list[Piece] = field(default_factory=list)
-    waited_s: float = 0.0
-    first_piece_s: float | None = None
-
-    @property
-    def shown(self) -> bool:
-        """Whether the consumer has seen something."""
-        return self.first_piece_s is not None
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Count the time inside as time spent waiting for the arm, and a failure as the arm's."""
-        began = self.clock()
-        try:
-            yield
-        except BaseException as error:
-            self.waited_s += self.clock() - began
-            if not isinstance(error, Exception):
-                raise
-            raise _failure(  # noqa: B904  # sets its cause itself
-                error, self.call, latency_s=self.waited_s, shown=self.shown
-            )
-        self.waited_s += self.clock() - began
-
-    def release(self, piece: Piece) -> list[Any]:
-        """Payloads that may be shown now that this piece has come."""
-        self.pieces.append(piece)
-        if self.shown:
-            return [piece.payload]
-        if not piece.visible:
-            return []
-        self.first_piece_s = self.waited_s
-        return [held.payload for held in self.pieces]
-
-    def rest(self) -> list[Any]:
-        """Payloads of an answer that has ended without a visible piece."""
-        return [] if self.shown else [held.payload for held in self.pieces]
-
-    def reply(self) -> Reply:
-        """The whole answer."""
-        with self.waiting():
-            if not self.pieces:
-                raise ArmRefused(f"arm {self.call.arm!r} streamed nothing", arm=self.call.arm)
-            whole = self.port.join(self.call, self.pieces)
-        return replace(
-            whole,
-            arm=self.call.arm,
-            latency_s=self.waited_s,
-            first_piece_s=self.first_piece_s,
-        )
-
-    def so_far(self) -> Reply | None:
-        """What has come of the answer, or None where that makes no reply."""
-        try:
-            return self.reply()
-        except ArmError:
-            return None
-
-
-def _show(question: _Question) -> Generator[Any, None, Reply]:
-    pieces = _pieces(question.call, question.port)
-    try:
-        while True:
-            with question.waiting():
-                piece = next(pieces, None)
-            if piece is None:
-                break
-            yield from question.release(piece)
-    finally:
-        with contextlib.suppress(Exception):  # an arm that cannot close must not hide why we leave
-            pieces.close()
+def _shown(
+    step: Call | Release | Withdraw | Recite, journey: _Journey[Any], port: Port, clock: Clock
+) -> Generator[Any, None, Reply]:
+    """The payloads of a step that has some, and what it comes to."""
+    match step:
+        case Call():
+            question = journey.asks(step, port, clock)
+            question.source = _pieces(step, port)
+            if step.hold_back_chars is not None:
+                journey.drafts.append(question)
+                return _held_back(question)
+        case Release():
+            question = journey.goes_on(step)
+            yield from question.show()
+        case Withdraw():
+            _close(journey.goes_on(step))
+            return step.reply
+        case Recite():
+            yield from (piece.payload for piece in port.recited_pieces(step.decision, step.kept))
+            return port.recited(step.decision, step.kept)
+    yield from _to_its_end(question)
     yield from question.rest()
     return question.reply()
 
 
-async def _ashow(question: _Question) -> AsyncGenerator[Any, None]:
-    with question.waiting():
-        pieces = question.port.astream(question.call)
-    try:
-        while True:
+async def _ashown(
+    step: Call | Release | Withdraw | Recite,
+    journey: _Journey[Any],
+    port: Port,
+    clock: Clock,
+    value: list[Any],
+) -> AsyncGenerator[Any, None]:
+    """The same without blocking the loop; what the step comes to is put into ``value``."""
+    match step:
+        case Call():
+            question = journey.asks(step, port, clock)
             with question.waiting():
-                async with _limit(question.call):
-                    piece = await anext(pieces, None)
-            if piece is None:
-                break
+                question.source = port.astream(step)
+            if step.hold_back_chars is not None:
+                journey.drafts.append(question)
+                value.append(await _aheld_back(question))
+                return
+        case Release():
+            question = journey.goes_on(step)
+            for payload in question.show():
+                yield payload
+        case Withdraw():
+            await _aclose(journey.goes_on(step))
+            value.append(step.reply)
+            return
+        case Recite():
+            for piece in port.recited_pieces(step.decision, step.kept):
+                yield piece.payload
+            value.append(port.recited(step.decision, step.kept))
+            return
+    async with contextlib.aclosing(_ato_its_end(question)) as payloads:
+        async for payload in payloads:
+            yield payload
+    for payload in question.rest():
+        yield payload
+    value.append(question.reply())
+
+
+def _to_its_end(question: Question) -> Generator[Any, None, None]:
+    try:
+        while (piece := _next(question)) is not None:
+            yield from question.release(piece)
+    finally:
+        _close(question)
+
+
+async def _ato_its_end(question: Question) -> AsyncGenerator[Any, None]:
+    try:
+        while (piece := await _anext(question)) is not None:
             for payload in question.release(piece):
                 yield payload
     finally:
+        await _aclose(question)
+
+
+def _held_back(question: Question) -> Reply:
+    while not question.enough:
+        piece = _next(question)
+        if piece is None:
+            _close(question)
+            break
+        question.keep(piece)
+    return question.held_back()
+
+
+async def _aheld_back(question: Question) -> Reply:
+    while not question.enough:
+        piece = await _anext(question)
+        if piece is None:
+            await _aclose(question)
+            break
+        question.keep(piece)
+    return question.held_back()
+
+
+def _next(question: Question) -> Piece | None:
+    """The arm's next piece; None where its stream has ended, or had before."""
+    if question.source is None:
+        return None
+    with question.waiting():
+        return cast("Piece | None", next(question.source, None))
+
+
+async def _anext(question: Question) -> Piece | None:
+    if question.source is None:
+        return None
+    with question.waiting():
+        async with _limit(question.call):
+            return cast("Piece | None", await anext(question.source, None))
+
+
+def _close(question: Question) -> None:
+    source, question.source = question.source, None
+    with contextlib.suppress(Exception):  # an arm that cannot close must not hide why we leave
+        getattr(source, "close", _nothing)()
+
+
+async def _aclose(question: Question) -> None:
+    source, question.source = question.source, None
+    close = getattr(source, "aclose", None)
+    if close is not None:
         with contextlib.suppress(Exception):  # as above
-            await _aclose(pieces)
-    for payload in question.rest():
-        yield payload
-
-
-def _failure(error: Exception, call: Call, *, latency_s: float, shown: bool = False) -> ArmError:
-    """The error as a failure of the arm called; one that is already ours about it stays itself."""
-    if isinstance(error, ArmError) and error.arm == call.arm:
-        failure = error
-    else:
-        failure = ArmError(f"arm {call.arm!r} failed: {type(error).__name__}", arm=call.arm)
-        failure.__cause__ = error
-    failure.latency_s, failure.shown = latency_s, shown or failure.shown
-    return failure
-
-
-def _timeout(call: Call) -> ArmTimeout:
-    return ArmTimeout(
-        f"arm {call.arm!r} gave nothing for {call.timeout_s} s: raise its timeout_s if it may "
-        "take longer",
-        arm=call.arm,
-    )
+            await close()
 
 
 @contextlib.asynccontextmanager
@@ -318,7 +350,7 @@ async def _limit(call: Call) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         if scope.expired():
-            raise _timeout(call) from None
+            raise timed_out(call) from None
         raise
 
 
@@ -326,55 +358,7 @@ def _pieces(call: Call, port: Port) -> Generator[Piece, None, None]:
     if call.timeout_s is None:
         yield from port.stream(call)
     else:
-        yield from _from_thread(lambda: port.stream(call), call)
+        yield from in_thread(lambda: port.stream(call), call)
 
 
-def _first_from_thread(source: Callable[[], Iterator[T]], call: Call) -> T:
-    with contextlib.closing(_from_thread(source, call)) as items:
-        return next(items)
-
-
-def _from_thread(source: Callable[[], Iterator[T]], call: Call) -> Generator[T, None, None]:
-    """The items of an iterator that lives in a daemon thread, each within the call's time limit."""
-    items: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    wanted = threading.Semaphore(_AHEAD)
-    left = threading.Event()
-
-    def pump() -> None:
-        try:
-            iterator = source()
-            try:
-                for item in iterator:
-                    items.put(("item", item))
-                    wanted.acquire()
-                    if left.is_set():
-                        break
-            finally:
-                getattr(iterator, "close", lambda: None)()
-            items.put(("end", None))
-        except BaseException as error:  # handed to the thread that waits
-            items.put(("error", error))
-
-    run_here = contextvars.copy_context().run
-    threading.Thread(target=run_here, args=(pump,), daemon=True, name="pickllm-arm").start()
-    try:
-        while True:
-            try:
-                kind, item = items.get(timeout=call.timeout_s)
-            except queue.Empty:
-                raise _timeout(call) from None
-            if kind == "error":
-                raise item
-            if kind == "end":
-                return
-            yield item
-            wanted.release()
-    finally:
-        left.set()
-        wanted.release()
-
-
-async def _aclose(pieces: AsyncIterator[Piece]) -> None:
-    close = getattr(pieces, "aclose", None)
-    if close is not None:
-        await close()
+def _nothing() -> None: ...

@@ -5,6 +5,7 @@
     ├── UnknownDecision      feedback or a question about a decision that this router does not hold
     ├── NoEligibleArm        no arm may answer this request; says why for each arm
     ├── BudgetExceeded       no arm fits into what is left of a budget; says when it begins anew
+    ├── Abstained            a cascade found no answer good enough; holds those it bought
     ├── ArmError             an arm failed; ``__cause__`` is the arm's own error
     │   ├── ArmTimeout       it did not answer within its time limit
     │   └── ArmRefused       it answered with something that is no answer
@@ -19,9 +20,12 @@ the consumer of its stream left. It never reaches a caller.
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pickllm.types import Reply
 
 __all__ = [
+    "Abstained",
     "ArmError",
     "ArmRefused",
     "ArmTimeout",
@@ -63,6 +67,17 @@ class BudgetExceeded(PickLLMError):
         super().__init__(message)
         self.tenant = tenant
         self.until_s = until_s
+
+
+class Abstained(PickLLMError):
+    """A cascade found no answer good enough to show.
+
+    ``replies`` are those it bought, in order, with the score of each: for a person to choose from.
+    """
+
+    def __init__(self, message: str, *, replies: "Sequence[tuple[Reply, float | None]]") -> None:
+        super().__init__(message)
+        self.replies = tuple(replies)
 
 
 class ArmError(PickLLMError):

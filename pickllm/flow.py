@@ -1,9 +1,10 @@
 """One request, from the prompt to the lesson. Read this first.
 
-    request ──► featurize ──► decide ──► Call(arm) ──► settle ──► judge ──► Routed
-                                ▲           │
-                                └── the next best arm, where one failed before its first
-                                    visible output
+    request ──► recall ──► featurize ──► decide ──► Call(arm) ──► settle ──► judge ──► Routed
+                  │                        ▲           │                        │
+                  │ answered before        └───────────┘                        └──► memorise
+                  └──► Routed              the next best arm, where one failed before its first
+                                           visible output; a cascade asks on: `pickllm.cascade`
 
 `answer` is a generator that never waits: it yields what it wants done, a `Call` of a model or some
 blocking `Work`, and one of the four drivers in `drive.py` does it, sync or async, whole or
@@ -15,20 +16,19 @@ import contextlib
 from typing import Protocol
 
 from pickllm.attempts import failed, interrupted, succeeded
+from pickllm.cascade import Climber, climb, first_told_of_the_others
 from pickllm.errors import ArmError, Interrupted, UnknownDecision
-from pickllm.pool import Pool
 from pickllm.protocols import Asking
 from pickllm.types import Attempt, Call, Decision, Outcome, Reply, Request, Routed, Vector
 
 __all__ = ["Desk", "answer"]
 
 
-class Desk(Protocol):
+class Desk(Climber, Protocol):
     """What a flow needs of its router."""
 
-    @property
-    def pool(self) -> Pool:
-        """The arms."""
+    def recall(self, request: Request) -> Asking[Routed | None]:
+        """An answer given before that may serve, booked already; None where there is none."""
 
     def featurize(self, request: Request) -> Asking[Vector | None]:
         """The prompt as a vector; None where the policy does not look at it."""
@@ -36,8 +36,8 @@ class Desk(Protocol):
     def dispatch(self, request: Request, features: Vector | None) -> Asking[Decision]:
         """Choose an arm, enter the decision in the ledger, and set aside what its call may cost."""
 
-    def take_over(self, decision: Decision, attempts: list[Attempt]) -> Asking[str | None]:
-        """Who takes over from the arms tried, or None when nobody does, or nobody is affordable."""
+    def climbs(self, request: Request, decision: Decision) -> bool:
+        """Whether a cascade goes on from the arm chosen."""
 
     def note(self, outcome: Outcome) -> None:
         """Book what came of a decision, and learn what needs no judgement."""
@@ -48,18 +48,33 @@ class Desk(Protocol):
     def settle(self, outcome: Outcome) -> None:
         """Both at once, where nothing can be waited for."""
 
-    def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
-        """Score an answer and learn from it; None when nobody can tell."""
+    def judge(
+        self, request: Request, decision: Decision, reply: Reply, known: float | None
+    ) -> Asking[float | None]:
+        """Score an answer and learn from it; None when nobody can tell.
+
+        ``known`` is what a cascade's scorer gave it already.
+        """
+
+    def memorise(self, routed: Routed) -> Asking[None]:
+        """Keep the answer for requests to come, if answers are kept."""
 
 
 def answer(desk: Desk, request: Request) -> Asking[Routed]:
-    """The whole of one request. Raises `NoEligibleArm`, `BudgetExceeded` or an `ArmError`."""
+    """The whole of one request.
+
+    Raises `NoEligibleArm`, `BudgetExceeded`, `Abstained` or an `ArmError`.
+    """
+    given_before = yield from desk.recall(request)
+    if given_before is not None:
+        return given_before
     features = yield from desk.featurize(request)
     decision = yield from desk.dispatch(request, features)
     attempts: list[Attempt] = []
+    ask = climb if desk.climbs(request, decision) else _ask_until_answered
     try:
-        reply = yield from _ask_until_answered(desk, decision, attempts)
-    except ArmError:
+        reply, score = yield from ask(desk, request, decision, attempts)
+    except Exception:  # no arm could answer, or none well enough
         yield from _settle(desk, decision, attempts)
         raise
     except BaseException:  # interrupted: nobody does any more work for this flow
@@ -67,17 +82,22 @@ def answer(desk: Desk, request: Request) -> Asking[Routed]:
             desk.settle(_outcome(decision, attempts))
         raise
     outcome = yield from _settle(desk, decision, attempts)
-    score = yield from desk.judge(request, decision, reply)
-    return Routed(request=request, decision=decision, reply=reply, outcome=outcome, score=score)
+    score = yield from desk.judge(request, decision, reply, score)
+    routed = Routed(request=request, decision=decision, reply=reply, outcome=outcome, score=score)
+    yield from desk.memorise(routed)
+    return routed
 
 
-def _ask_until_answered(desk: Desk, decision: Decision, attempts: list[Attempt]) -> Asking[Reply]:
+def _ask_until_answered(
+    desk: Desk, request: Request, decision: Decision, attempts: list[Attempt]
+) -> Asking[tuple[Reply, None]]:
     failures: list[ArmError] = []
     arm: str | None = decision.arm
     while arm is not None:
+        turns = yield from desk.adapt(request, arm)
         try:
             timeout_s = desk.pool[arm].timeout_s
-            reply: Reply = yield Call(decision=decision, arm=arm, timeout_s=timeout_s)
+            reply: Reply = yield Call(decision=decision, arm=arm, timeout_s=timeout_s, turns=turns)
         except ArmError as error:
             failures.append(error)
             attempts.append(failed(desk.pool[arm], error))
@@ -87,8 +107,8 @@ def _ask_until_answered(desk: Desk, decision: Decision, attempts: list[Attempt])
             raise
         else:
             attempts.append(succeeded(desk.pool[arm], reply))
-            return reply
-    raise _first_told_of_the_others(failures)
+            return reply, None
+    raise first_told_of_the_others(failures)
 
 
 def _settle(desk: Desk, decision: Decision, attempts: list[Attempt]) -> Asking[Outcome]:
@@ -101,12 +121,3 @@ def _settle(desk: Desk, decision: Decision, attempts: list[Attempt]) -> Asking[O
 
 def _outcome(decision: Decision, attempts: list[Attempt]) -> Outcome:
     return Outcome(decision_id=decision.id, attempts=tuple(attempts))
-
-
-def _first_told_of_the_others(failures: list[ArmError]) -> ArmError:
-    """The chosen arm's failure, unless a later one broke off in sight of the consumer."""
-    told = failures[-1] if failures[-1].shown else failures[0]
-    for other in failures:
-        if other is not told:
-            told.original.add_note(f"arm {other.arm!r} failed too: {type(other.original).__name__}")
-    return told

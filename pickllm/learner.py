@@ -50,13 +50,28 @@ class Learner(Lessons):
             record.source_to_lesson[feedback.source] = experience
         return experience
 
+    def credit_draft(self, record: Record, attempt: Attempt, score: float) -> Experience:
+        """What an arm earned by a draft that a cascade did not show."""
+        experience = self._earned(record, attempt, score, attempt.cost_usd, attempt.latency_s)
+        self.teach((record.decision.id, f"draft of {attempt.arm}"), experience)
+        return experience
+
     def _judged(self, record: Record, feedback: Feedback) -> Experience | None:
         attempt = record.answer
         if attempt is None:
             return None
-        cost_usd, latency_s = record.spent
+        return self._earned(record, attempt, feedback.value, *record.spent)
+
+    def _earned(
+        self,
+        record: Record,
+        attempt: Attempt,
+        score: float,
+        cost_usd: float | None,
+        latency_s: float,
+    ) -> Experience:
         reward = self.reward(
-            score=feedback.value,
+            score=score,
             cost_usd=cost_usd if self.cost_counts else None,
             latency_s=latency_s,
         )
@@ -64,7 +79,7 @@ class Learner(Lessons):
             decision=record.decision,
             arm=attempt.arm,
             reward=checked_score(reward, what="reward"),
-            score=feedback.value,
+            score=score,
             cost_usd=cost_usd,
             latency_s=latency_s,
             usage=attempt.usage,

@@ -346,6 +346,10 @@ class Port(Protocol):
     not an `Exception` (cancellation, interrupts) is nobody's failure and passes through.
     """
 
+    @property
+    def joins_parts(self) -> bool:
+        """Whether `join` can make a reply of a stream's beginning."""
+
     def call(self, call: Call) -> Reply:
         """Ask an arm."""
 

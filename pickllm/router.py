@@ -12,32 +12,40 @@ What came of decisions, and what was learnt from it, stands in its `pickllm.book
 import asyncio
 import contextlib
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
+from pickllm.adapting import adapted
 from pickllm.books import Books, Verdict
 from pickllm.budget import Budget
 from pickllm.convergence import Convergence, convergence
+from pickllm.deciding import Decider
 from pickllm.errors import ConfigError, StoreUnavailable, UnknownDecision
 from pickllm.explanation import Explanation
 from pickllm.features import featurizer_name
 from pickllm.flow import answer
 from pickllm.handover import unless_left
-from pickllm.health import AT_REST, Breaker, Health
+from pickllm.health import Breaker
+from pickllm.judging import draft_score, score_or_none
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Relay
-from pickllm.lock import Lock
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
-from pickllm.protocols import Asking, Featurizer, Renewable, Reward, state_name
+from pickllm.protocols import (
+    Adaptation,
+    Asking,
+    Cache,
+    Cascade,
+    Featurizer,
+    Renewable,
+    Reward,
+    state_name,
+)
+from pickllm.recalling import Recalling, outcome_of
 from pickllm.rewards import checked_score
-from pickllm.rng import Rng, fresh_seed
 from pickllm.scoring import ScorerLike, scorer_of
 from pickllm.settings import (
     DEFAULT_BREAKER,
@@ -46,6 +54,7 @@ from pickllm.settings import (
     WeightsLike,
     anchors_of,
     budget_of,
+    cascade_of,
     check_prices,
     fallback_of,
     featurizer_for,
@@ -53,23 +62,22 @@ from pickllm.settings import (
     pool_of,
     reward_of,
     sources_of,
+    weights_in,
 )
-from pickllm.spending import TAKEN, Spending
+from pickllm.spending import Spending
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import (
-    NO_FEATURES,
     Arm,
     Attempt,
-    Choice,
     Decision,
-    Hold,
+    Draft,
+    Move,
     Outcome,
     Reply,
     Request,
     Routed,
-    Situation,
+    Said,
     Vector,
-    Weights,
     Work,
 )
 
@@ -97,6 +105,9 @@ class Router:
         fallback: Fallback = True,
         breaker: Breaker | None = DEFAULT_BREAKER,
         budget: Budget | None = None,
+        cascade: Cascade | None = None,
+        answers: Cache | None = None,
+        adaptations: Adaptation | None = None,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -120,6 +131,9 @@ class Router:
             fallback: Who takes over from an arm that fails.
             breaker: When an arm that keeps failing is given a rest; None never.
             budget: The most that may be spent in a window of time, for each tenant or in all.
+            cascade: Asks arms one after another until an answer will do; see `pickllm.cascading`.
+            answers: Keeps answers, and gives them again; see `pickllm.cache`.
+            adaptations: What arms read in place of the prompt; see `pickllm.prompting`.
             store: Where decisions, feedback and learnt state are kept; without one they live as
                 long as the router. Routers of one store and namespace learn as one.
             namespace: Which part of the store is this router's.
@@ -132,19 +146,10 @@ class Router:
         self.policy = policy_for(policy, self.pool, self.reward)
         self.scorer = None if scorer is None else scorer_of(scorer)
         self.featurizer = featurizer_for(self.policy, featurizer)
+        self.cascade = cascade_of(cascade, self.pool)
+        self.adaptations = adaptations
         self._instant = bool(getattr(self.featurizer, "instant", False))
-        self.fallback = fallback_of(fallback, self.pool)
-        self.seed = fresh_seed() if seed is None else seed
-        self._repeatable = seed is not None
-        self._process = os.getpid()
         self._clock = clock
-        self._policy_name = self.policy.name
-        weights = getattr(self.reward, "weights", None)
-        self._weights = weights if isinstance(weights, Weights) else Weights()
-        self._anchors = anchors_of(self.reward)
-        self._next_number = 0
-        self._health = Health(breaker)
-        self._lock = Lock()
         opened = None if store is None else store_of(store)
         capped = budget_of(budget, self.pool)
         self._spending = (
@@ -171,6 +176,25 @@ class Router:
             learns_from=sources_of(learns_from),
             clock=clock,
         )
+        self._decider = Decider(
+            pool=self.pool,
+            policy=self.policy,
+            featurizer=self.featurizer,
+            cascade=self.cascade,
+            fallback=fallback_of(fallback, self.pool),
+            breaker=breaker,
+            spending=self._spending,
+            weights=weights_in(self.reward),
+            anchors=anchors_of(self.reward),
+            seed=seed,
+            clock=clock,
+            count=self._books.count,
+        )
+        self._recalling = (
+            None
+            if answers is None
+            else Recalling(answers, pool=self.pool, count=self._books.count, clock=clock)
+        )
         check_prices(self.pool, self.reward)
 
     # Deciding
@@ -190,7 +214,7 @@ class Router:
         try:
             features: Vector = yield Work(run=partial(self.featurizer.features, request.text))
         except Exception as error:  # an answer without a look at the prompt is still an answer
-            return self._blind(error)
+            return self._decider.blind(error)
         return features
 
     def decide(self, request: Request, features: Vector | None = None) -> Decision:
@@ -206,17 +230,12 @@ class Router:
             NoEligibleArm: No arm may answer.
             BudgetExceeded: None of those that may is affordable.
         """
-        able, unable = self.pool.eligible(request)
-        seen = self._seen(request) if features is None else features
-        if self._spending is None:
-            decision = self._drawn(request, seen, able, unable)
-            self._enter(decision, request.trace_ids)
-            return decision
-        decision = self._afforded(self._spending, request, seen, able, unable)
+        decision = self._decider.decide(request, features, self.state)
         try:
             self._enter(decision, request.trace_ids)
         except BaseException:
-            self._spending.withdraw(decision)
+            if self._spending is not None:
+                self._spending.withdraw(decision)
             raise
         return decision
 
@@ -229,101 +248,67 @@ class Router:
         )
         return decision
 
-    def _drawn(
-        self,
-        request: Request,
-        features: Vector,
-        able: tuple[str, ...],
-        unable: Mapping[str, str],
-    ) -> Decision:
-        now_s = self._clock()
-        arms, resting, rng = self._prepared(able, now_s)
-        held = request.hold if request.hold and request.hold.arm in arms else None
-        situation = Situation(
-            arms=arms,
-            request=request,
-            features=features,
-            cards=tuple(self.pool[arm] for arm in arms),
-            weights=request.weights or self._weights,
-            anchors=self._anchors,
-            time_s=now_s,
-        )
-        choice = _held(held, arms) if held else self._choose(situation, rng)
-        drawn = rng.index(choice.probabilities)
-        return Decision(
-            id=request.id,
-            time_s=now_s,
-            arm=arms[drawn],
-            propensity=choice.probabilities[drawn],
-            arms=arms,
-            probabilities=choice.probabilities,
-            values=choice.values,
-            forecasts=choice.forecasts,
-            shadow=choice.shadow,
-            ineligible={**unable, **resting},
-            policy=self._policy_name,
-            held=held,
-            features=features,
-            session=request.session,
-            tenant=request.tenant,
-        )
+    def climbs(self, request: Request, decision: Decision) -> bool:
+        """Whether a cascade goes on from the arm chosen: not inside a tool loop, and so on."""
+        free = not request.once and decision.held is None
+        return self.cascade is not None and free and len(decision.arms) > 1
 
-    def _afforded(
-        self,
-        spending: Spending,
-        request: Request,
-        features: Vector,
-        able: tuple[str, ...],
-        unable: Mapping[str, str],
-    ) -> Decision:
-        """Draw among the arms that fit into the budget, until what the one drawn needs is ours."""
-        arm_to_most = spending.prices(request, able)
-        left = dict(arm_to_most)
-        while True:
-            fitting, spent = spending.split(request.tenant, left)
-            decision = self._drawn(request, features, fitting, {**unable, **spent})
-            if spending.reserve(decision, decision.arm, arm_to_most):
-                return decision
-            unable = {**unable, decision.arm: TAKEN}
-            del left[decision.arm]
+    @property
+    def hold_back_chars(self) -> int:
+        """How much of a stream is read before a cascade scores it."""
+        return self.cascade.hold_back_chars if self.cascade is not None else 1
+
+    def next_move(
+        self, request: Request, decision: Decision, drafts: Sequence[Draft], gone: Collection[str]
+    ) -> Move:
+        """What the cascade does now; ``gone`` are arms that failed, or that nobody can afford."""
+        return self._decider.next_move(request, decision, drafts, gone)
+
+    def afford(self, decision: Decision, arm: str) -> Asking[bool]:
+        """Set aside what one more call may cost; False where that does not fit the budget."""
+        return self._decider.afford(decision, arm)
+
+    def take_over(self, decision: Decision, attempts: Sequence[Attempt]) -> Asking[str | None]:
+        """The arm that takes over, once what its call may cost is set aside."""
+        return self._decider.take_over(decision, attempts)
+
+    def adapt(self, request: Request, arm: str) -> Asking[tuple[Said, ...] | None]:
+        """What the arm reads in place of the conversation; None for the conversation itself."""
+        if self.adaptations is None:
+            return None
+        turns = yield from adapted(self.adaptations, request, self.pool[arm], self._books.count)
+        return turns
+
+    # Answers given before
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are kept: then a request needs its ``call_digest``."""
+        return self._recalling is not None
+
+    def recall(self, request: Request) -> Asking[Routed | None]:
+        """An answer given before that may serve, booked already; None where there is none."""
+        if self._recalling is None:
+            return None
+        found = yield from self._recalling.recite(request)
+        if found is None:
+            return None
+        decision, reply = found
+        self._books.enter(decision, request.trace_ids)
+        outcome = outcome_of(decision, reply)
+        self.note(outcome)
+        yield from self.keep()
+        return Routed(request=request, decision=decision, reply=reply, outcome=outcome)
+
+    def memorise(self, routed: Routed) -> Asking[None]:
+        """Keep the answer for requests to come, if answers are kept."""
+        if self._recalling is not None:
+            yield from self._recalling.keep(routed)
 
     def _called_off(self, decision: Decision) -> None:
         """A decision whose flow was stopped while it was made: nobody will call its arm."""
         with contextlib.suppress(UnknownDecision):
             self.settle(Outcome(decision_id=decision.id, attempts=()))
-
-    def take_over(self, decision: Decision, attempts: Sequence[Attempt]) -> Asking[str | None]:
-        """The arm that takes over, once what its call may cost is set aside."""
-        arm, spending = self.successor(decision, attempts), self._spending
-        if spending is None:
-            return arm
-        refused: list[str] = []
-        while arm is not None:
-            reserve = partial(spending.reserve_more, decision, arm)
-            if spending.waits:
-                give_back = partial(_give_back, spending, decision)
-                fits = yield from unless_left(reserve, undo=give_back)
-            else:
-                fits = reserve()
-            if fits:
-                return arm
-            refused.append(arm)
-            arm = self.successor(decision, attempts, refused)
-        return None
-
-    def successor(
-        self, decision: Decision, attempts: Sequence[Attempt], refused: Sequence[str] = ()
-    ) -> str | None:
-        """The arm that takes over: the next of the user's order, or the likeliest one left.
-
-        ``refused`` are arms that do not fit into the budget.
-        """
-        tried = {attempt.arm for attempt in attempts}.union(refused)
-        at_rest = (arm for arm, why in decision.ineligible.items() if why.startswith(AT_REST))
-        left = [arm for arm in (*decision.arms, *at_rest) if arm not in tried]
-        if self.fallback is True:
-            return max(left, key=decision.probability, default=None)
-        return next((arm for arm in self.fallback or () if arm in left), None)
 
     # What came of it
 
@@ -339,15 +324,8 @@ class Router:
 
     def note(self, outcome: Outcome) -> None:
         """The same, but for the store: nothing here waits for a disk."""
-        if self._spending is not None:
-            self._spending.settle(outcome)
         at_fault = _at_fault(outcome)
-        with self._lock:
-            last = outcome.attempts[-1] if outcome.attempts else None
-            if last is not None and last.status == "ok" and last.called:
-                self._health.succeeded(last.arm)
-            for attempt in at_fault:
-                self._health.failed(attempt.arm, self._clock())
+        self._decider.fared(outcome, at_fault)
         self._books.settle(outcome, at_fault)
 
     def keep(self) -> Asking[None]:
@@ -355,24 +333,26 @@ class Router:
         if self._due:
             yield Work(run=self._write)
 
-    def judge(self, request: Request, decision: Decision, reply: Reply) -> Asking[float | None]:
+    def score_draft(self, request: Request, reply: Reply) -> Asking[float | None]:
+        """What the cascade's scorer gives a draft; None where it cannot tell."""
+        if self.cascade is None:
+            return None
+        score = yield from draft_score(self.cascade.scorer, request, reply, self._books.count)
+        return score
+
+    def judge(
+        self, request: Request, decision: Decision, reply: Reply, known: float | None = None
+    ) -> Asking[float | None]:
         """Ask the scorer, if there is one. Its failure is counted and logged, no more.
 
-        Of a tool loop the last turn that has a score counts: it corrects those before it.
+        Of a tool loop the last turn that has a score counts: it corrects those before it. Without
+        a scorer of the router's own, what a cascade's has said is ``known``, and counts.
         """
-        if self.scorer is None or not reply.called:
+        if not reply.called:
             return None
-        try:
-            given = yield from self.scorer.score(request, reply)
-            score = None if given is None else checked_score(given)
-        except Exception as error:  # the answer is there: nothing may take it away
-            self._count("scorer_failures")
-            logger.warning(
-                "the scorer failed (%s); an answer goes unscored. Its traceback is logged at DEBUG",
-                type(error).__name__,
-            )
-            logger.debug("the scorer failed", exc_info=error)  # it may quote the prompt
-            return None
+        score = known
+        if self.scorer is not None:
+            score = yield from score_or_none(self.scorer, request, reply, self._books.count)
         if score is not None:
             goes_on = decision.held is not None and decision.held.continues != ""
             self._learn_score(decision, score, correction=goes_on)
@@ -405,6 +385,7 @@ class Router:
         score, running = checked_score(value), _loop_runs()
         at_once = self._books.keeper.keeps and not running
         verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
+        self._tell_cache(any_id, score)
         self._keep()
         return verdict
 
@@ -455,6 +436,16 @@ class Router:
             self._spending.flush()
 
     # What it knows
+
+    @property
+    def fallback(self) -> Fallback:
+        """Who takes over from an arm that fails."""
+        return self._decider.fallback
+
+    @property
+    def seed(self) -> int:
+        """What makes the draws repeatable."""
+        return self._decider.seed
 
     @property
     def ledger(self) -> Ledger:
@@ -522,25 +513,11 @@ class Router:
 
     # Inside
 
-    def _seen(self, request: Request) -> Vector:
-        """The prompt as a vector, made here and now; zeros where that fails."""
-        if self.featurizer is None:
-            return NO_FEATURES
-        try:
-            return self.featurizer.features(request.text)
-        except Exception as error:  # an answer without a look at the prompt is still an answer
-            return self._blind(error)
-
     def _fetch(self, decision_id: str) -> None:
         """A turn may go on with what another worker decided."""
         if decision_id:
             with contextlib.suppress(StoreUnavailable):
                 self._books.fetch(decision_id)
-
-    def _blind(self, error: Exception) -> Vector:
-        self._count("featurizer_failures")
-        logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
-        return np.zeros(self.featurizer.dim if self.featurizer else 0, dtype=np.float32)
 
     def _state_name(self) -> str:
         """What learnt state hangs on: the policy, and the features that it has learnt from."""
@@ -548,37 +525,9 @@ class Router:
             return state_name(self.policy)
         return f"{state_name(self.policy)} on {featurizer_name(self.featurizer)}"
 
-    def _choose(self, situation: Situation, rng: Rng) -> Choice:
-        choice = self.policy.decide(self.state, situation, rng)
-        given, arms = choice.probabilities, situation.arms
-        if len(given) != len(arms) or not (min(given) >= 0.0 and abs(sum(given) - 1.0) < 1e-6):
-            raise ConfigError(
-                f"{self.policy.name} gave the probabilities {given} for the arms {arms}; a policy "
-                "gives one for each eligible arm, at least 0, and together 1"
-            )
-        return choice
-
-    def _prepared(
-        self, able: tuple[str, ...], now_s: float
-    ) -> tuple[tuple[str, ...], dict[str, str], Rng]:
-        """Arms that may be asked now, which others rest, and this decision's randomness."""
-        with self._lock:
-            self._reseed_where_forked()
-            healthy, resting = self._health.split(able, now_s)
-            rng = Rng(seed=self.seed, number=self._next_number)
-            self._next_number += 1
-        return healthy, resting, rng
-
-    def _reseed_where_forked(self) -> None:
-        """Children of one process would all draw the same; those given a seed are meant to."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self.seed = self.seed if self._repeatable else fresh_seed()
-
     def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
         self._books.enter(decision, trace_ids)
-        with self._lock:
-            self._health.asked(decision.arm, decision.time_s)
+        self._decider.asked(decision)
         counts = self._books.counts
         if (
             counts["decisions"] == _SILENCE
@@ -600,21 +549,24 @@ class Router:
         except UnknownDecision:
             pass  # let go meanwhile, and counted
         except Exception as error:
-            self._count("learning_failures")
+            self._books.count("learning_failures")
             logger.warning("the reward or the policy failed: %s", type(error).__name__)
 
-    def _count(self, what: str) -> None:
+    def _tell_cache(self, any_id: str, score: float) -> None:
+        """What is said of an answer reaches whoever may give it again."""
+        recalling = self._recalling
+        if recalling is None:
+            return
         with self._books.lock:
-            self._books.counts[what] += 1
+            held = [self.ledger[i].decision for i in self.ledger.found(any_id)]
+        for decision in held:
+            _in_background(partial(recalling.judged, decision, score))
 
     def _keep(self) -> None:
         """Write now; where a loop runs, in one of its threads: a disk must not stop it."""
         if not self._due:
             return
-        try:
-            asyncio.get_running_loop().run_in_executor(None, self._write)
-        except RuntimeError:  # no loop here, or one that is closing
-            self._write()
+        _in_background(self._write)
 
     @property
     def _due(self) -> bool:
@@ -631,9 +583,12 @@ class Router:
         return self.policy.init(self.pool.names, self.featurizer.dim if self.featurizer else 0)
 
 
-def _give_back(spending: Spending, decision: Decision, reserved: bool) -> None:  # what was undone
-    if reserved:
-        spending.withdraw(decision)
+def _in_background(work: Callable[[], object]) -> None:
+    """Now; where a loop runs, in one of its threads."""
+    try:
+        asyncio.get_running_loop().run_in_executor(None, work)
+    except RuntimeError:  # no loop here, or one that is closing
+        work()
 
 
 def _loop_runs() -> bool:
@@ -649,7 +604,3 @@ def _at_fault(outcome: Outcome) -> list[Attempt]:
     failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
     answered = outcome.status in ("ok", "abandoned")
     return failed if answered or len(outcome.attempts) == 1 else []
-
-
-def _held(hold: Hold, arms: tuple[str, ...]) -> Choice:
-    return Choice(probabilities=tuple(float(arm == hold.arm) for arm in arms))

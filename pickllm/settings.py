@@ -18,7 +18,7 @@ from pickllm.policies import (
     policy_of,
 )
 from pickllm.pool import Pool
-from pickllm.protocols import BringsFeatures, Featurizer, Policy, Reward
+from pickllm.protocols import BringsFeatures, Cascade, Featurizer, Policy, Reward
 from pickllm.rewards import WeightedReward
 from pickllm.types import Anchors, Arm, Weights
 
@@ -29,6 +29,7 @@ __all__ = [
     "WeightsLike",
     "anchors_of",
     "budget_of",
+    "cascade_of",
     "check_prices",
     "fallback_of",
     "featurizer_for",
@@ -36,6 +37,7 @@ __all__ = [
     "pool_of",
     "reward_of",
     "sources_of",
+    "weights_in",
     "weights_of",
 ]
 
@@ -131,6 +133,26 @@ def anchors_of(reward: Reward) -> Anchors:
     """The anchors of a reward that has some, else the usual ones."""
     anchors = getattr(reward, "anchors", None)
     return anchors if isinstance(anchors, Anchors) else Anchors()
+
+
+def weights_in(reward: Reward) -> Weights:
+    """The weights of a reward that has some, else the usual ones."""
+    weights = getattr(reward, "weights", None)
+    return weights if isinstance(weights, Weights) else Weights()
+
+
+def cascade_of(given: Cascade | None, pool: Pool) -> Cascade | None:
+    """The cascade, once it is known that the arms it names are there."""
+    if given is None:
+        return None
+    if not callable(getattr(given, "move", None)):
+        raise ConfigError(
+            f"cascade is {type(given).__name__}; give a Cascade, such as ThresholdCascade(...)"
+        )
+    unknown = sorted(set(getattr(given, "order", ())) - set(pool.names))
+    if unknown:
+        raise ConfigError(f"the cascade asks {unknown}, and the pool has only {list(pool.names)}")
+    return given
 
 
 def sources_of(learns_from: Iterable[str] | None) -> frozenset[str] | None:

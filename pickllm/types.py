@@ -179,6 +179,9 @@ class Request:
     quality, cost and latency apart follow it at once; those that learn one reward do not."""
     turns: tuple[Said, ...] = ()
     """The whole conversation, as far as it is text; empty where the caller gives only ``text``."""
+    once: bool = False
+    """Whether asking has effects, such as tools that are called on the way: then no second arm is
+    asked after one has answered, and no answer is given again."""
     call_digest: str = ""
     """Digest of what shapes an answer beside the conversation: tools, response format, sampling.
     Empty where the caller does not say; then no cache may answer."""
@@ -194,6 +197,8 @@ class Hold:
     continues: str = ""
     """The decision that it goes on with: feedback on this turn is feedback on that. Empty where
     the turn stands for itself."""
+    recites: str = ""
+    """The decision whose answer is given again; empty where the arm is asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,6 +324,11 @@ class Reply:
     """Who answered; filled in by the driver."""
     calls_tools: bool = False
     """Whether it asks for tools: a step on the way, whose text is no answer to be judged by."""
+    tools_fit: bool | None = None
+    """Whether the tools it asks for exist and are given arguments that fit them; None where it asks
+    for none, or nobody can tell."""
+    plain: bool = True
+    """Whether the text is all there is of it: no images, reasoning or tool calls."""
     partial: bool = False
     """Whether it is the beginning of a stream that is held back, and goes on when released."""
 
@@ -375,6 +385,8 @@ class Piece:
     """The framework's own chunk."""
     visible: bool
     """Whether its consumer sees something of it: text, or a part of a tool call."""
+    chars: int = 0
+    """How much text it shows, for answers that are held back; what shows none is read whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -434,11 +446,13 @@ class Attempt:
     error: str = ""
     """Class name of the error. Its message may hold the prompt, so it is not kept."""
     called: bool = True
+    score: float | None = None
+    """What a cascade's scorer gave the answer, in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of a decision: the arms asked, in order, and how it ended."""
+    """What came of a decision: the arms asked, in order, the one that answered last."""
 
     decision_id: str
     attempts: tuple[Attempt, ...]

@@ -18,7 +18,7 @@ from pickllm.errors import ConfigError, MissingExtra
 from pickllm.scoring.rules import TextScorer
 from pickllm.types import Reply, Request
 
-__all__ = ["JSONMatch", "RegexMatch", "Schema"]
+__all__ = ["JSONMatch", "RegexMatch", "Schema", "validator_of"]
 
 Schema: TypeAlias = Mapping[str, Any] | type[Any] | None
 """A JSON schema, a pydantic model, or None: then any JSON will do."""
@@ -59,7 +59,7 @@ class JSONMatch(TextScorer):
 
     def __post_init__(self) -> None:
         if isinstance(self.schema, Mapping):
-            _validator(self.schema)
+            validator_of(self.schema)
         elif self.schema is not None and not hasattr(self.schema, "model_validate"):
             raise ConfigError(
                 "schema must be a JSON schema as a mapping, a pydantic model, or None; it is "
@@ -80,7 +80,7 @@ class JSONMatch(TextScorer):
         if self.schema is None:
             return True
         if isinstance(self.schema, Mapping):
-            return bool(_validator(self.schema).is_valid(value))
+            return bool(validator_of(self.schema).is_valid(value))
         try:
             self.schema.model_validate(value)
         except ValueError:  # pydantic's ValidationError is one
@@ -88,8 +88,8 @@ class JSONMatch(TextScorer):
         return True
 
 
-def _validator(schema: Mapping[str, Any]) -> Any:
-    """A checked validator that knows the published meta-schemas and looks nowhere else."""
+def validator_of(schema: Mapping[str, Any]) -> Any:
+    """A validator of a JSON schema, which looks nowhere but in the published meta-schemas."""
     try:
         from jsonschema.exceptions import SchemaError
         from jsonschema.validators import validator_for

@@ -11,6 +11,7 @@ from pickllm.types import (
     Call,
     Decision,
     Experience,
+    Kept,
     Piece,
     Reply,
     Request,
@@ -38,6 +39,8 @@ class Script:
 
 class ScriptedPort:
     """A port for tests: no framework, no model. ``asked`` lists the arms called, in order."""
+
+    joins_parts = True
 
     def __init__(self, arm_to_script: Mapping[str, Script]) -> None:
         self.arm_to_script = arm_to_script
@@ -71,6 +74,18 @@ class ScriptedPort:
         text = "".join(piece.payload for piece in pieces)
         return Reply(text=text, message=text, usage=self.arm_to_script[call.arm].usage)
 
+    def recited(self, decision: Decision, kept: Kept) -> Reply:  # the protocol's
+        """The text that was kept."""
+        return Reply(text=kept.text, message=kept.text, usage=kept.usage, called=False)
+
+    def recited_pieces(
+        self,
+        decision: Decision,  # the protocol's
+        kept: Kept,
+    ) -> Iterator[Piece]:
+        """The text that was kept, in one piece."""
+        yield Piece(payload=kept.text, visible=bool(kept.text), chars=len(kept.text))
+
     def _begin(self, call: Call) -> Script:
         self.asked.append(call.arm)
         return self.arm_to_script[call.arm]
@@ -80,7 +95,7 @@ class ScriptedPort:
             for index, text in enumerate(script.pieces):
                 if script.error is not None and index == script.error_after:
                     raise script.error
-                yield Piece(payload=text, visible=bool(text))
+                yield Piece(payload=text, visible=bool(text), chars=len(text))
             if script.error is not None and script.error_after >= len(script.pieces):
                 raise script.error
         finally:

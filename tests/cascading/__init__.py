@@ -1,0 +1,1 @@
+"""Cascades: what decides, what learns, and what is promised of both."""
