@@ -76,7 +76,8 @@ else:
             "budget": "Budget",
             "convergence": "Convergence",
             "errors": "Abstained ArmError ArmRefused ArmTimeout BudgetExceeded ConfigError "
-            "MissingExtra NoEligibleArm PickLLMError StateConflict StoreUnavailable UnknownDecision",
+            "MissingExtra NoEligibleArm PickLLMError StateConflict StoreUnavailable "
+            "UnknownDecision",
             "explanation": "Explanation",
             "explorers": "Bounded EpsilonGreedy Softmax SquareCB Thompson UpperBound",
             "features": "Combined HashedText Surface",

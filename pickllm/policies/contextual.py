@@ -9,9 +9,9 @@ Only the quality is learnt from feedback. So weights, prices and the set of arms
 request to the next, and nothing has to be learnt again. Before the first feedback an arm's quality
 is what you say in ``prior``, or what its price suggests; that counts for ``prior_count`` scores.
 
-With a ``budget_usd`` per request, each request's cost weight rises while more was spent than that,
-which needs no feedback to work. With ``drift``, an arm whose scores are no longer what was
-expected of it is learnt anew; `Router.model_updated` does so on demand.
+With a ``budget_usd`` per request, a dollar gets the price that keeps to it, see
+`pickllm.policies.pacing`; that needs no feedback to work. With ``drift``, an arm whose scores are
+no longer what was expected of it is learnt anew; `Router.model_updated` does so on demand.
 
 >>> from pickllm.rng import Rng
 >>> from pickllm.testing import experience, situation
@@ -35,6 +35,7 @@ from pickllm.estimators import Ridge, RidgeState
 from pickllm.explorers import Thompson
 from pickllm.policies.drift import Drift
 from pickllm.policies.expenses import Expenses
+from pickllm.policies.pacing import target_usd, within
 from pickllm.prices import usd_per_token
 from pickllm.protocols import Explorer
 from pickllm.rng import Rng
@@ -54,8 +55,6 @@ __all__ = ["Contextual", "ContextualState"]
 
 _QUALITY = Ridge(target="score", penalty=20.0, prior_count=2.0, noise=0.3)
 _EXPLORER = Thompson(width=1.0, epsilon=0.01)
-_MOST_PRESSURE = 5.0
-"""What a budget can add to the weight of cost, in weights of quality."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,8 +87,8 @@ class Contextual:
     """How much better an arm of ten times the price is expected to be; 0 for no better."""
     budget_usd: float | None = None
     """What a request may cost on average, above 0; None is no budget."""
-    pace: float = 0.02
-    """How much the weight of cost rises for each request's budget overspent, above 0."""
+    pace: float = 0.005
+    """By what share of it a request's budget falls for each one overspent, above 0."""
     drift: Drift | None = field(default_factory=Drift)
     """When an arm is taken to have changed; None never."""
 
@@ -135,7 +134,7 @@ class Contextual:
             state.quality, situation, self._priors(situation)
         )
         costs_usd, latencies_s = state.expenses.expected(situation)
-        weights = self._weights(state, situation)
+        weights = _QUALITY_ALONE if self.quality.target == "reward" else situation.weights
         utilities = _utilities(weights, situation.anchors, qualities, costs_usd, latencies_s)
         unit = weights.quality / math.fsum((weights.quality, weights.cost, weights.latency))
         estimate = Estimate(
@@ -144,7 +143,9 @@ class Contextual:
             counts=tuple(counts),
         )
         return Choice(
-            probabilities=self.explorer.probabilities(estimate, state.steps, rng),
+            probabilities=self._explored(
+                state, situation, estimate, rng, costs_usd=costs_usd, unit=unit
+            ),
             values=utilities,
             forecasts=tuple(
                 [
@@ -231,20 +232,36 @@ class Contextual:
     def _target(self, experience: Experience) -> float:
         return experience.score if self.quality.target == "score" else experience.reward
 
-    def _weights(self, state: ContextualState, situation: Situation) -> Weights:
-        """Those in force, with what the budget adds to cost."""
-        weights = _QUALITY_ALONE if self.quality.target == "reward" else situation.weights
-        if self.budget_usd is None:
-            return weights
+    def _explored(
+        self,
+        state: ContextualState,
+        situation: Situation,
+        estimate: Estimate,
+        rng: Rng,
+        *,
+        costs_usd: Sequence[float | None],
+        unit: float,
+    ) -> tuple[float, ...]:
+        """The explorer's probabilities; with a budget, at the price of a dollar that keeps to it.
+
+        ``unit`` is what a quality of 1 is worth among the utilities.
+        """
+        if self.budget_usd is None or None in costs_usd:
+            return self.explorer.probabilities(estimate, state.steps, rng)
+        means_usd = state.expenses.means_usd(situation, costs_usd)
         overspent = state.expenses.overspent(self.budget_usd, situation.time_s)
-        pressure = min(max(self.pace * overspent, 0.0), _MOST_PRESSURE)
-        if pressure == 0.0:
-            return weights
-        unit = weights.quality or 1.0
-        return Weights(
-            quality=weights.quality,
-            cost=weights.cost + pressure * unit,
-            latency=weights.latency,
+
+        def explore(price: float) -> tuple[float, ...]:
+            pairs = zip(estimate.means, means_usd, strict=True)
+            worth = tuple([(value or 0.0) - price * usd for value, usd in pairs])
+            priced = Estimate(means=worth, spreads=estimate.spreads, counts=estimate.counts)
+            return self.explorer.probabilities(priced, state.steps, rng)
+
+        return within(
+            target_usd(self.budget_usd, overspent, self.pace),
+            means_usd,
+            explore,
+            most=(unit or 1.0) / self.budget_usd,
         )
 
     def _priors(self, situation: Situation) -> tuple[float, ...]:
