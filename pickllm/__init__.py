@@ -4,65 +4,94 @@ This package is the core and imports no framework; see `langchain_pickllm.Routed
 `llamaindex_pickllm.RoutedLLM` for the models that applications use.
 """
 
-from pickllm.books import Verdict
-from pickllm.budget import Budget
-from pickllm.convergence import Convergence
-from pickllm.errors import (
-    Abstained,
-    ArmError,
-    ArmRefused,
-    ArmTimeout,
-    BudgetExceeded,
-    ConfigError,
-    MissingExtra,
-    NoEligibleArm,
-    PickLLMError,
-    StateConflict,
-    StoreUnavailable,
-    UnknownDecision,
-)
-from pickllm.explanation import Explanation
-from pickllm.explorers import Bounded, EpsilonGreedy, Softmax, SquareCB, Thompson, UpperBound
-from pickllm.features import Combined, HashedText, Surface
-from pickllm.health import Breaker
-from pickllm.policies import (
-    Contextual,
-    Drift,
-    Fixed,
-    FunctionPolicy,
-    Guarded,
-    LearningAutomaton,
-    Random,
-    ValuePolicy,
-    Watched,
-    beta_thompson,
-    contextual,
-    discounted_ucb,
-    epsilon_greedy,
-    lin_thompson,
-    lin_ucb,
-    logistic,
-    q_learning,
-    softmax,
-    square_cb,
-    ucb1,
-)
-from pickllm.pool import Pool
-from pickllm.rewards import PaperReward, WeightedReward
-from pickllm.router import Router
-from pickllm.scoring import exact_match
-from pickllm.types import (
-    Anchors,
-    Arm,
-    Decision,
-    Feedback,
-    Outcome,
-    Reply,
-    Request,
-    Routed,
-    Usage,
-    Weights,
-)
+from typing import TYPE_CHECKING
+
+from pickllm.lazy import lazily
+
+if TYPE_CHECKING:
+    from pickllm.books import Verdict
+    from pickllm.budget import Budget
+    from pickllm.convergence import Convergence
+    from pickllm.errors import (
+        Abstained,
+        ArmError,
+        ArmRefused,
+        ArmTimeout,
+        BudgetExceeded,
+        ConfigError,
+        MissingExtra,
+        NoEligibleArm,
+        PickLLMError,
+        StateConflict,
+        StoreUnavailable,
+        UnknownDecision,
+    )
+    from pickllm.explanation import Explanation
+    from pickllm.explorers import Bounded, EpsilonGreedy, Softmax, SquareCB, Thompson, UpperBound
+    from pickllm.features import Combined, HashedText, Surface
+    from pickllm.health import Breaker
+    from pickllm.policies import (
+        Contextual,
+        Drift,
+        Fixed,
+        FunctionPolicy,
+        Guarded,
+        LearningAutomaton,
+        Random,
+        ValuePolicy,
+        Watched,
+        beta_thompson,
+        contextual,
+        discounted_ucb,
+        epsilon_greedy,
+        lin_thompson,
+        lin_ucb,
+        logistic,
+        q_learning,
+        softmax,
+        square_cb,
+        ucb1,
+    )
+    from pickllm.pool import Pool
+    from pickllm.rewards import PaperReward, WeightedReward
+    from pickllm.router import Router
+    from pickllm.scoring import exact_match
+    from pickllm.types import (
+        Anchors,
+        Arm,
+        Decision,
+        Feedback,
+        Outcome,
+        Reply,
+        Request,
+        Routed,
+        Usage,
+        Weights,
+    )
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "books": "Verdict",
+            "budget": "Budget",
+            "convergence": "Convergence",
+            "errors": "Abstained ArmError ArmRefused ArmTimeout BudgetExceeded ConfigError "
+            "MissingExtra NoEligibleArm PickLLMError StateConflict StoreUnavailable "
+            "UnknownDecision",
+            "explanation": "Explanation",
+            "explorers": "Bounded EpsilonGreedy Softmax SquareCB Thompson UpperBound",
+            "features": "Combined HashedText Surface",
+            "health": "Breaker",
+            "policies": "Contextual Drift Fixed FunctionPolicy Guarded LearningAutomaton Random "
+            "ValuePolicy Watched beta_thompson contextual discounted_ucb epsilon_greedy "
+            "lin_thompson lin_ucb logistic q_learning softmax square_cb ucb1",
+            "pool": "Pool",
+            "rewards": "PaperReward WeightedReward",
+            "router": "Router",
+            "scoring": "exact_match",
+            "types": "Anchors Arm Decision Feedback Outcome Reply Request Routed Usage Weights",
+        },
+    )
 
 __version__ = "0.1.0"
 

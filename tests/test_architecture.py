@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "digest", "errors", "lock", "plain", "rng", "tool_calls"),
+    ("arrays", "digest", "errors", "lazy", "lock", "plain", "rng", "tool_calls"),
     ("together", "types"),
     (
         "convergence",
@@ -108,7 +108,11 @@ def imports_of(path: Path, *, at_top: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             assert node.module is not None
-            found.add(node.module)
+            if node.module == CORE.name:  # a part of the core, or a public name
+                named = [alias.name for alias in node.names]
+                found.update(f"pickllm.{n}" if (CORE / n).is_dir() else "pickllm" for n in named)
+            else:
+                found.add(node.module)
     return found
 
 

@@ -58,11 +58,27 @@ def defined(path: Path) -> dict[str, str | None]:
 def imported_from_inside(path: Path) -> set[str]:
     """Names that a package takes from its own modules."""
     package = ".".join(path.parent.relative_to(ROOT).parts)
+    body = tree(path).body
+    seen = [node for top in body if isinstance(top, ast.If) for node in top.body]
     return {
         alias.asname or alias.name
-        for node in tree(path).body
+        for node in (*body, *seen)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}.")
         for alias in node.names
+        if alias.name != "lazily"
+    }
+
+
+def told_lazily(path: Path) -> dict[str, str]:
+    """Names that a package imports when asked for them, and their modules; empty for most."""
+    calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    maps = [call.args[1] for call in calls if ast.unparse(call.func) == "lazily"]
+    package = ".".join(path.parent.relative_to(ROOT).parts)
+    return {
+        name: f"{package}.{module}"
+        for each in maps
+        for module, names in ast.literal_eval(each).items()
+        for name in names.split()
     }
 
 
@@ -80,6 +96,24 @@ def test_package_lists_what_it_takes_from_its_modules(path: Path) -> None:
     assert set() == imported_from_inside(path) - names
     module = importlib.import_module(".".join(path.parent.relative_to(ROOT).parts))
     assert set() == {name for name in names if not hasattr(module, name)}
+
+
+LAZY = [path for path in PACKAGES if told_lazily(path)]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=by_path)
+def test_lazy_package_says_where_its_names_stand(path: Path) -> None:
+    """What type checkers see is what is imported; no module may take a name's place."""
+    seen = {
+        alias.name: node.module
+        for top in tree(path).body
+        if isinstance(top, ast.If)
+        for node in top.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == told_lazily(path)
+    assert [] == [name for name in seen if (path.parent / f"{name}.py").exists()]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=by_path)

@@ -9,13 +9,31 @@ logistic.py           a probability from the prompt's features
 sums.py               the state that most of them share: sums by arm and time, which add up
 """
 
-from pickllm.estimators.beta_counts import BetaCounts
-from pickllm.estimators.discounted_mean import DiscountedMean
-from pickllm.estimators.logistic import Logistic, LogisticState
-from pickllm.estimators.residual import ResidualRidge
-from pickllm.estimators.ridge import Ridge, RidgeState, Solved
-from pickllm.estimators.running_mean import RunningMean, RunningMeanState
-from pickllm.estimators.sums import Array, Forgetting, Sums
+from typing import TYPE_CHECKING
+
+from pickllm.lazy import lazily
+
+if TYPE_CHECKING:
+    from pickllm.estimators.beta_counts import BetaCounts
+    from pickllm.estimators.discounted_mean import DiscountedMean
+    from pickllm.estimators.logistic import Logistic, LogisticState
+    from pickllm.estimators.residual import ResidualRidge
+    from pickllm.estimators.ridge import Ridge, RidgeState, Solved
+    from pickllm.estimators.running_mean import RunningMean, RunningMeanState
+    from pickllm.estimators.sums import Array, Forgetting, Sums
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "beta_counts": "BetaCounts",
+            "discounted_mean": "DiscountedMean",
+            "logistic": "Logistic LogisticState",
+            "residual": "ResidualRidge",
+            "ridge": "Ridge RidgeState Solved",
+            "running_mean": "RunningMean RunningMeanState",
+            "sums": "Array Forgetting Sums",
+        },
+    )
 
 __all__ = [
     "Array",

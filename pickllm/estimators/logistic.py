@@ -79,6 +79,11 @@ class Logistic:
         """Name and settings in one line."""
         return f"logistic(penalty={self.penalty}, target={self.target})"
 
+    @property
+    def looks_at_prompt(self) -> bool:
+        """A policy made of it needs features."""
+        return True
+
     def init(self, arms: Sequence[str], dim: int) -> LogisticState:
         """No arm tried."""
         return LogisticState(dim=dim + 1)

@@ -28,12 +28,11 @@ An arm that the forecast does not know is expected to be like the mean of those 
 [0.7, 0.8, 0.6]
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from pickllm.estimators.ridge import Ridge, RidgeState
-from pickllm.estimators.sums import Array
 from pickllm.types import Experience, Situation, Vector
 
 __all__ = ["ResidualRidge"]
@@ -60,23 +59,25 @@ class ResidualRidge(Ridge):
         return f"residual of {', '.join(self.forecast)}: {super(ResidualRidge, self).state_name}"
 
     def expected(
-        self, state: RidgeState, situation: Situation, prior: float | Array
-    ) -> tuple[Array, Array, tuple[float, ...]]:
-        """The forecast, and what rewards have taught beside it; ``prior`` is not looked at."""
-        del prior
-        rest, spreads, counts = super(ResidualRidge, self).expected(state, situation, 0.0)
-        return rest + self.forecasts(situation.features, situation.arms), spreads, counts
+        self, state: RidgeState, situation: Situation, priors: Sequence[float]
+    ) -> tuple[list[float], list[float], list[float]]:
+        """The forecast, and what rewards have taught beside it; ``priors`` are not looked at."""
+        without = (0.0,) * len(priors)
+        rest, spreads, counts = super(ResidualRidge, self).expected(state, situation, without)
+        forecasts = self.forecasts(situation.features, situation.arms)
+        means = [forecast + more for forecast, more in zip(forecasts, rest, strict=True)]
+        return means, spreads, counts
 
     def aim(self, experience: Experience) -> float:
         """What the forecast of that decision left over."""
         (forecast,) = self.forecasts(experience.decision.features, (experience.arm,))
-        return super(ResidualRidge, self).aim(experience) - float(forecast)
+        return super(ResidualRidge, self).aim(experience) - forecast
 
-    def forecasts(self, features: Vector, arms: tuple[str, ...]) -> Array:
+    def forecasts(self, features: Vector, arms: tuple[str, ...]) -> list[float]:
         """What was forecast of these arms, ``[arms]``."""
-        known = features[: len(self.forecast)].astype(np.float64)
-        if len(known) < len(self.forecast) or not known.any():  # a featurizer that failed: zeros
-            return np.full(len(arms), _UNKNOWN)
-        arm_to_forecast = dict(zip(self.forecast, known.tolist(), strict=True))
-        others = float(known.mean())
-        return np.array([arm_to_forecast.get(arm, others) for arm in arms])
+        known = features[: len(self.forecast)].tolist()
+        if len(known) < len(self.forecast) or not any(known):  # a featurizer that failed: zeros
+            return [_UNKNOWN] * len(arms)
+        arm_to_forecast = dict(zip(self.forecast, known, strict=True))
+        others = math.fsum(known) / len(known)
+        return [arm_to_forecast.get(arm, others) for arm in arms]

@@ -48,10 +48,9 @@ class Solved:
     reference_s: float
     """The time whose weights are in it."""
     arms: tuple[str, ...]
-    inverse: Array
-    """``[arms, dim, dim]``, :math:`A^{-1}`."""
-    weights: Array
-    """``[arms, dim]``, :math:`A^{-1} sum w r x`: what the rewards say, without the prior."""
+    solutions: tuple[Array, ...]
+    """``[dim + 1, dim]`` for each arm: :math:`A^{-1}`, and below it :math:`A^{-1} sum w r x`, which
+    is what the rewards say, without the prior."""
     count: tuple[float, ...]
     """``[arms]``, weighted rewards, without the prior."""
 
@@ -63,27 +62,27 @@ class Solved:
         return Solved(
             reference_s=self.reference_s,
             arms=arms,
-            inverse=self.inverse[rows],
-            weights=self.weights[rows],
-            count=tuple(self.count[row] for row in rows),
+            solutions=tuple([self.solutions[row] for row in rows]),
+            count=tuple([self.count[row] for row in rows]),
         )
 
     def taught(self, arm: str, x: Array, target: float, weight: float) -> "Solved":
-        """After one reward more (or less, with a negative weight): Sherman and Morrison."""
+        """After one reward more (or less, with a negative weight): Sherman and Morrison.
+
+        One step takes inverse and weights along: the last row falls short by what was missed.
+        """
         row = self.arms.index(arm)
-        inverse, weights = self.inverse.copy(), self.weights.copy()
-        own, own_weights = inverse[row], weights[row]
-        moved = own.dot(x)
-        gain = moved * (weight / (1.0 + weight * float(moved.dot(x))))
-        own -= moved[:, None] * gain
-        own_weights += gain * (target - float(own_weights.dot(x)))
-        count = self.count
+        before = self.solutions[row]
+        moved = before.dot(x)
+        inverse_x = moved[:-1]
+        gain = inverse_x * (weight / (1.0 + weight * float(inverse_x.dot(x))))
+        moved[-1] -= target
+        after = before - moved[:, None] * gain
         return Solved(
             reference_s=self.reference_s,
             arms=self.arms,
-            inverse=inverse,
-            weights=weights,
-            count=(*count[:row], count[row] + weight, *count[row + 1 :]),
+            solutions=(*self.solutions[:row], after, *self.solutions[row + 1 :]),
+            count=(*self.count[:row], self.count[row] + weight, *self.count[row + 1 :]),
         )
 
 
@@ -138,23 +137,29 @@ class Ridge:
         """Prior, penalty and noise are no part of the sums."""
         return f"ridge(intercept={self.intercept}, target={self.target}, {self.forgetting.name})"
 
+    @property
+    def looks_at_prompt(self) -> bool:
+        """A policy made of it needs features."""
+        return True
+
     def init(self, arms: Sequence[str], dim: int) -> RidgeState:
         """No arm tried."""
         return RidgeState(dim=max(dim + self.intercept, 1))
 
     def estimate(self, state: RidgeState, situation: Situation) -> Estimate:
         """Expected reward of each eligible arm for these features."""
-        means, spreads, counts = self.expected(state, situation, self.prior)
-        return Estimate(means=tuple(means.tolist()), spreads=tuple(spreads.tolist()), counts=counts)
+        priors = (self.prior,) * len(situation.arms)
+        means, spreads, counts = self.expected(state, situation, priors)
+        return Estimate(means=tuple(means), spreads=tuple(spreads), counts=tuple(counts))
 
     def expected(
-        self, state: RidgeState, situation: Situation, prior: float | Array
-    ) -> tuple[Array, Array, tuple[float, ...]]:
-        """Means, spreads and counts of the eligible arms, where ``prior`` may differ by arm."""
+        self, state: RidgeState, situation: Situation, priors: Sequence[float]
+    ) -> tuple[list[float], list[float], list[float]]:
+        """Means, spreads and counts of the eligible arms, each of which has a prior."""
         solved = self.solved(state, situation.arms, situation.time_s)
         x = self.design(state, situation.features)
-        means, spreads = self.predict(solved, x, prior)
-        return means, spreads, tuple([count + self.prior_count for count in solved.count])
+        means, spreads = self.predict(solved, x, priors)
+        return means, spreads, [count + self.prior_count for count in solved.count]
 
     def learn(self, state: RidgeState, experience: Experience) -> RidgeState:
         """One more reward."""
@@ -189,15 +194,17 @@ class Ridge:
             x[lead:] = features
         return x
 
-    def predict(self, solved: Solved, x: Array, prior: float | Array) -> tuple[Array, Array]:
-        """Means and spreads, both ``[arms]``, where ``prior`` may differ by arm."""
-        arms, dim = solved.weights.shape
-        moved = solved.inverse.reshape(arms * dim, dim).dot(x).reshape(arms, dim)
-        means = solved.weights.dot(x)
-        if self.intercept:
-            means += moved[:, 0] * (self.prior_count * prior)
-        spreads = np.sqrt(np.abs(moved.dot(x)))  # never negative, but for rounding
-        spreads *= self.noise
+    def predict(
+        self, solved: Solved, x: Array, priors: Sequence[float]
+    ) -> tuple[list[float], list[float]]:
+        """Means and spreads, both ``[arms]``."""
+        means, spreads = [], []
+        for solution, prior in zip(solved.solutions, priors, strict=True):
+            moved = solution.dot(x)
+            lead = self.prior_count * prior * float(moved[0]) if self.intercept else 0.0
+            means.append(float(moved[-1]) + lead)
+            variance = abs(float(moved[:-1].dot(x)))  # never negative, but for rounding
+            spreads.append(self.noise * math.sqrt(variance))
         return means, spreads
 
     def solved(self, state: RidgeState, arms: tuple[str, ...], now_s: float) -> Solved:
@@ -224,20 +231,20 @@ class Ridge:
             total = state.sums.total(arm, now_s, self.forgetting)
             if total is not None and total.shape == gram.shape[1:]:
                 gram[row] = total
-        inverse = np.asarray(np.linalg.inv(gram[:, :dim, :dim] + np.diag(precision)), np.float64)
+        inverse = np.linalg.inv(gram[:, :dim, :dim] + np.diag(precision))
+        weights = np.einsum("ade,ae->ad", inverse, gram[:, :dim, dim])
         return Solved(
             reference_s=self.forgetting.reference(now_s),
             arms=arms,
-            inverse=inverse,
-            weights=np.einsum("ade,ae->ad", inverse, gram[:, :dim, dim]),
+            solutions=tuple(np.concatenate((inverse, weights[:, None]), axis=1)),
             count=tuple(gram[:, -1, -1].tolist()),
         )
 
     def _with(self, state: RidgeState, experience: Experience, x: Array, sign: float) -> RidgeState:
         arm, time_s = experience.arm, experience.decision.time_s
         target = self.aim(experience)
-        row = np.ones(state.dim + 2)
-        row[:-2], row[-2] = x, target
+        row = np.empty(state.dim + 2)
+        row[:-2], row[-2], row[-1] = x, target, 1.0
         updates = state.sums.updates(arm)
         start = self.forgetting.start(time_s, updates)
         if sign > 0.0:

@@ -7,8 +7,8 @@ exact. For Gaussian posteriors the integral over each arm's own quantiles is sum
 
     p_a = 1/n sum_i prod_b Phi((m_a + s_a z_i - m_b) / s_b),
 
-with nothing left to chance; for Beta posteriors, which counts of successes make, the integral is
-estimated from ``draws`` draws. Either way they are made to sum to one.
+with nothing left to chance; for Beta posteriors, which counts of successes make, it is summed over
+a grid of log-odds that is fine where any of them is steep. Either way they are made to sum to one.
 
 References: Thompson (1933); Agrawal and Goyal (2013), arXiv 1209.3352.
 
@@ -38,8 +38,12 @@ _Array: TypeAlias = NDArray[np.float64]
 
 _POINTS = 16
 _QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / _POINTS) for i in range(_POINTS)])
+_GRID = np.linspace(-6.0, 6.0, 49)
+"""Deviations from the middle of a Beta posterior's log-odds, which have tails like a logistic's."""
 _LEAST = 1e-9
-"""Spreads below this are as good as none."""
+"""Spreads and probabilities below this are as good as none."""
+_LEAST_COUNT = 1e-2
+"""Of successes or failures, where there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +54,6 @@ class Thompson:
     """Shape of what is believed of a mean; "beta" reads means and counts, for rewards in [0, 1]."""
     width: float = 1.0
     """Factor on the spreads of Gaussian posteriors, above 0: more explores more."""
-    draws: int = 1000
-    """For Beta posteriors, at least 1."""
     epsilon: float = 0.02
     """Share of exploration at random, in [0, 1]; 0 as published."""
 
@@ -60,25 +62,21 @@ class Thompson:
             raise ConfigError(f"posterior is 'gaussian' or 'beta', not {self.posterior!r}")
         if not 0.0 < self.width < math.inf:
             raise ConfigError(f"width must be above 0; it is {self.width}")
-        if self.draws < 1:
-            raise ConfigError(f"draws is {self.draws}; there must be at least one")
         if not 0.0 <= self.epsilon <= 1.0:
             raise ConfigError(f"epsilon must lie in [0, 1]; it is {self.epsilon}")
 
     @property
     def name(self) -> str:
         """Name and settings in one line."""
-        shape = f"width={self.width}" if self.posterior == "gaussian" else f"draws={self.draws}"
-        return f"thompson({self.posterior}, {shape}, epsilon={self.epsilon})"
+        shape = f"gaussian, width={self.width}" if self.posterior == "gaussian" else "beta"
+        return f"thompson({shape}, epsilon={self.epsilon})"
 
     def probabilities(self, estimate: Estimate, steps: int, rng: Rng) -> tuple[float, ...]:
         """How often each arm is the best one, mixed with epsilon of any arm."""
         arms = len(estimate.means)
         if arms == 1:
             return (1.0,)
-        best = (
-            self._gaussian(estimate) if self.posterior == "gaussian" else self._beta(estimate, rng)
-        )
+        best = self._gaussian(estimate) if self.posterior == "gaussian" else _beta(estimate)
         shares = best * ((1.0 - self.epsilon) / best.sum()) + self.epsilon / arms
         return tuple(shares.tolist())
 
@@ -94,14 +92,6 @@ class Thompson:
             return np.array((first, 1.0 - first))
         return _best_of_many(np.array(means), np.array(spreads))
 
-    def _beta(self, estimate: Estimate, rng: Rng) -> _Array:
-        counts = np.array([max(count, 2.0) for count in estimate.counts])
-        means = np.array([0.5 if mean is None else mean for mean in estimate.means])
-        won = np.clip(means * counts, 1e-3, None)
-        lost = np.clip((1.0 - means) * counts, 1e-3, None)
-        drawn = rng.generator.beta(won, lost, size=(self.draws, len(won)))
-        return np.bincount(drawn.argmax(axis=1), minlength=len(won)).astype(np.float64)
-
 
 def _best_of_many(means: _Array, spreads: _Array) -> _Array:
     """The sum over quantiles, ``[arms]``, but for a factor.
@@ -109,17 +99,40 @@ def _best_of_many(means: _Array, spreads: _Array) -> _Array:
     The normal distribution function is 1 + tanh(z (a + b z^2)), over 2, to about 3e-4 (Page,
     1977): numpy has none of its own.
     """
-    arms = len(means)
     points = spreads[:, None] * _QUANTILES + means[:, None]  # [arms, points]
-    z = points[:, :, None] - means  # [arms, points, rivals]
-    z /= spreads
+    z = points - means[:, None, None]  # [rivals, arms, points]
+    z /= spreads[:, None, None]
     cubic = z * z
     cubic *= 0.0356774081
     cubic += 0.7978845608
     cubic *= z
-    rows = np.arange(arms)
-    cubic[rows, :, rows] = 9.0  # an arm is no rival of its own
+    rows = np.arange(len(means))
+    cubic[rows, rows] = 9.0  # an arm is no rival of its own
     np.tanh(cubic, out=cubic)
     cubic += 1.0
-    best: _Array = np.multiply.reduce(cubic, axis=2).sum(axis=1)
+    best: _Array = np.multiply.reduce(cubic, axis=0).sum(axis=1)
     return best
+
+
+def _beta(estimate: Estimate) -> _Array:
+    """Which of several Beta posteriors is the greatest, ``[arms]``, but for a factor."""
+    counts = np.array([max(count, 2.0) for count in estimate.counts])
+    means = np.array([0.5 if mean is None else mean for mean in estimate.means])
+    won = np.maximum(means * counts, _LEAST_COUNT)
+    lost = np.maximum((1.0 - means) * counts, _LEAST_COUNT)
+    odds = _odds_grid(won, lost)
+    log_density = won[:, None] * odds - (won + lost)[:, None] * np.logaddexp(0.0, odds)
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    mass = (density[:, 1:] + density[:, :-1]) * np.diff(odds)  # [arms, steps], twice what it is
+    below = mass.cumsum(axis=1)
+    shares = mass / below[:, -1:]
+    below = np.maximum(below / below[:, -1:] - 0.5 * shares, _LEAST)  # at the middle of each step
+    best: _Array = (shares / below * below.prod(axis=0)).sum(axis=1)
+    return best
+
+
+def _odds_grid(won: _Array, lost: _Array) -> _Array:
+    """Log-odds at which Beta densities are summed: so many about each of them, in order."""
+    centres = np.log(won / lost)
+    spreads = np.sqrt(1.0 / won + 1.0 / lost + 0.5 / won**2 + 0.5 / lost**2)  # nearly
+    return np.sort((centres[:, None] + spreads[:, None] * _GRID).ravel())

@@ -8,7 +8,8 @@ fixed.py        one arm always; any arm at random
 function.py     a function of yours
 watched.py      around another policy: it is only watched
 guarded.py      around another policy: it serves once it is known to be no worse
-expenses.py     what calls take, drift.py whether an arm has changed: parts of the default
+expenses.py     what calls take, drift.py whether an arm has changed, pacing.py how a budget per
+                request is kept to: parts of the default
 """
 
 from collections.abc import Callable, Mapping

@@ -9,9 +9,9 @@ Only the quality is learnt from feedback. So weights, prices and the set of arms
 request to the next, and nothing has to be learnt again. Before the first feedback an arm's quality
 is what you say in ``prior``, or what its price suggests; that counts for ``prior_count`` scores.
 
-With a ``budget_usd`` per request, each request's cost weight rises while more was spent than that,
-which needs no feedback to work. With ``drift``, an arm whose scores are no longer what was
-expected of it is learnt anew; `Router.model_updated` does so on demand.
+With a ``budget_usd`` per request, a dollar gets the price that keeps to it, see
+`pickllm.policies.pacing`; that needs no feedback to work. With ``drift``, an arm whose scores are
+no longer what was expected of it is learnt anew; `Router.model_updated` does so on demand.
 
 >>> from pickllm.rng import Rng
 >>> from pickllm.testing import experience, situation
@@ -30,13 +30,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import numpy as np
-
 from pickllm.errors import ConfigError
-from pickllm.estimators import Array, Ridge, RidgeState
+from pickllm.estimators import Ridge, RidgeState
 from pickllm.explorers import Thompson
 from pickllm.policies.drift import Drift
 from pickllm.policies.expenses import Expenses
+from pickllm.policies.pacing import target_usd, within
 from pickllm.prices import usd_per_token
 from pickllm.protocols import Explorer
 from pickllm.rng import Rng
@@ -56,8 +55,6 @@ __all__ = ["Contextual", "ContextualState"]
 
 _QUALITY = Ridge(target="score", penalty=20.0, prior_count=2.0, noise=0.3)
 _EXPLORER = Thompson(width=1.0, epsilon=0.01)
-_MOST_PRESSURE = 5.0
-"""What a budget can add to the weight of cost, in weights of quality."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +87,8 @@ class Contextual:
     """How much better an arm of ten times the price is expected to be; 0 for no better."""
     budget_usd: float | None = None
     """What a request may cost on average, above 0; None is no budget."""
-    pace: float = 0.02
-    """How much the weight of cost rises for each request's budget overspent, above 0."""
+    pace: float = 0.005
+    """By what share of it a request's budget falls for each one overspent, above 0."""
     drift: Drift | None = field(default_factory=Drift)
     """When an arm is taken to have changed; None never."""
 
@@ -133,32 +130,35 @@ class Contextual:
 
     def decide(self, state: ContextualState, situation: Situation, rng: Rng) -> Choice:
         """Predict, weigh, explore."""
-        means, deviations, counts = self.quality.expected(
+        qualities, spreads, counts = self.quality.expected(
             state.quality, situation, self._priors(situation)
         )
-        qualities, spreads = means.tolist(), deviations.tolist()
         costs_usd, latencies_s = state.expenses.expected(situation)
-        weights = self._weights(state, situation)
+        weights = _QUALITY_ALONE if self.quality.target == "reward" else situation.weights
         utilities = _utilities(weights, situation.anchors, qualities, costs_usd, latencies_s)
         unit = weights.quality / math.fsum((weights.quality, weights.cost, weights.latency))
         estimate = Estimate(
             means=utilities,
-            spreads=tuple(unit * spread for spread in spreads),
-            counts=counts,
+            spreads=tuple([unit * spread for spread in spreads]),
+            counts=tuple(counts),
         )
         return Choice(
-            probabilities=self.explorer.probabilities(estimate, state.steps, rng),
+            probabilities=self._explored(
+                state, situation, estimate, rng, costs_usd=costs_usd, unit=unit
+            ),
             values=utilities,
             forecasts=tuple(
-                Forecast(
-                    quality=min(max(quality, 0.0), 1.0),
-                    spread=spread,
-                    cost_usd=cost_usd,
-                    latency_s=latency_s,
-                )
-                for quality, spread, cost_usd, latency_s in zip(
-                    qualities, spreads, costs_usd, latencies_s, strict=True
-                )
+                [
+                    Forecast(
+                        quality=min(max(quality, 0.0), 1.0),
+                        spread=spread,
+                        cost_usd=cost_usd,
+                        latency_s=latency_s,
+                    )
+                    for quality, spread, cost_usd, latency_s in zip(
+                        qualities, spreads, costs_usd, latencies_s, strict=True
+                    )
+                ]
             ),
         )
 
@@ -232,32 +232,48 @@ class Contextual:
     def _target(self, experience: Experience) -> float:
         return experience.score if self.quality.target == "score" else experience.reward
 
-    def _weights(self, state: ContextualState, situation: Situation) -> Weights:
-        """Those in force, with what the budget adds to cost."""
-        weights = _QUALITY_ALONE if self.quality.target == "reward" else situation.weights
-        if self.budget_usd is None:
-            return weights
+    def _explored(
+        self,
+        state: ContextualState,
+        situation: Situation,
+        estimate: Estimate,
+        rng: Rng,
+        *,
+        costs_usd: Sequence[float | None],
+        unit: float,
+    ) -> tuple[float, ...]:
+        """The explorer's probabilities; with a budget, at the price of a dollar that keeps to it.
+
+        ``unit`` is what a quality of 1 is worth among the utilities.
+        """
+        if self.budget_usd is None or None in costs_usd:
+            return self.explorer.probabilities(estimate, state.steps, rng)
+        means_usd = state.expenses.means_usd(situation, costs_usd)
         overspent = state.expenses.overspent(self.budget_usd, situation.time_s)
-        pressure = min(max(self.pace * overspent, 0.0), _MOST_PRESSURE)
-        if pressure == 0.0:
-            return weights
-        unit = weights.quality or 1.0
-        return Weights(
-            quality=weights.quality,
-            cost=weights.cost + pressure * unit,
-            latency=weights.latency,
+
+        def explore(price: float) -> tuple[float, ...]:
+            pairs = zip(estimate.means, means_usd, strict=True)
+            worth = tuple([(value or 0.0) - price * usd for value, usd in pairs])
+            priced = Estimate(means=worth, spreads=estimate.spreads, counts=estimate.counts)
+            return self.explorer.probabilities(priced, state.steps, rng)
+
+        return within(
+            target_usd(self.budget_usd, overspent, self.pace),
+            means_usd,
+            explore,
+            most=(unit or 1.0) / self.budget_usd,
         )
 
-    def _priors(self, situation: Situation) -> float | Array:
+    def _priors(self, situation: Situation) -> tuple[float, ...]:
         """Expected quality of each eligible arm before any feedback, ``[eligible arms]``."""
         if isinstance(self.prior, float | int):
-            return float(self.prior)
+            return (float(self.prior),) * len(situation.arms)
         prices = tuple([_usual_usd(card) for card in situation.cards])
         by_price = _price_priors(prices or (None,) * len(situation.arms), self.price_prior)
         if self.prior is None:
             return by_price
-        pairs = zip(situation.arms, by_price.tolist(), strict=True)
-        return np.array([self.prior.get(arm, prior) for arm, prior in pairs])
+        pairs = zip(situation.arms, by_price, strict=True)
+        return tuple(self.prior.get(arm, prior) for arm, prior in pairs)
 
 
 _QUALITY_ALONE = Weights(quality=1.0, cost=0.0, latency=0.0)
@@ -307,14 +323,13 @@ def _usual_usd(card: Arm) -> float | None:
 
 
 @lru_cache(maxsize=256)
-def _price_priors(prices: tuple[float | None, ...], slope: float) -> Array:
+def _price_priors(prices: tuple[float | None, ...], slope: float) -> tuple[float, ...]:
     """Above .6 for arms dearer than the mean, below it for cheaper ones; .6 where unknown."""
     logs = [None if price is None else math.log10(max(price, 1e-7)) for price in prices]
     known = [log for log in logs if log is not None]
     middle = math.fsum(known) / len(known) if known else 0.0
     priors = [0.6 if log is None else 0.6 + slope * (log - middle) for log in logs]
-    clipped: Array = np.clip(np.array(priors), 0.2, 0.9)
-    return clipped
+    return tuple(min(max(prior, 0.2), 0.9) for prior in priors)
 
 
 def _expected(experience: Experience) -> float | None:

@@ -97,6 +97,23 @@ class Expenses:
         ]
         return costs_usd, latencies_s
 
+    def means_usd(
+        self, situation: Situation, costs_usd: Sequence[float | None]
+    ) -> tuple[float, ...]:
+        """What calls cost in the mean, ``[eligible arms]``, where ``costs_usd`` are as expected.
+
+        Expected costs are means of logarithms: of what scatters the sum comes to more. Unknown ones
+        count for nothing.
+        """
+        arm_to_total = self._totals(situation.time_s)
+        nothing = [0.0] * 9
+        return tuple(
+            [
+                (cost_usd or 0.0) * _scatter(arm_to_total.get(arm, nothing))
+                for arm, cost_usd in zip(situation.arms, costs_usd, strict=True)
+            ]
+        )
+
     def _totals(self, now_s: float) -> dict[str, list[float]]:
         reference_s = _FORGETTING.reference(now_s)
         if self.arm_to_total is None or self.reference_s != reference_s:
@@ -142,6 +159,14 @@ def _usual(totals: list[list[float]], request: Request) -> tuple[float, float]:
         return float(request.tokens or _TOKENS_IN), _TOKENS_OUT
     tokens_in = request.tokens or math.fsum(total[_IN] for total in totals) / told
     return tokens_in, math.exp(math.fsum(total[_LOG_OUT] for total in totals) / told)
+
+
+def _scatter(total: list[float]) -> float:
+    """By how much the mean of the costs observed is above that of their logarithms, at least 1."""
+    if total[_PRICED] <= 1e-9:
+        return 1.0
+    usual = math.exp(total[_LOG_COST] / total[_PRICED])
+    return max(total[_PAID] / total[_PRICED] / usual, 1.0)
 
 
 def _cost_usd(

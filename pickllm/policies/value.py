@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pickllm.errors import ConfigError
-from pickllm.estimators import Logistic, Ridge
 from pickllm.protocols import Additive, Estimator, Explorer, Renewable, is_additive
 from pickllm.rng import Rng
 from pickllm.types import Choice, Experience, Situation
@@ -52,7 +51,7 @@ class ValuePolicy(Generic[S]):
     @property
     def looks_at_prompt(self) -> bool:
         """Whether the estimator reads features, so that a router should have some."""
-        return isinstance(self.estimator, Ridge | Logistic)
+        return bool(getattr(self.estimator, "looks_at_prompt", False))
 
     def model_updated(self, state: ValueState[Any], arm: str, time_s: float) -> ValueState[Any]:
         """The estimator is told, where it listens."""

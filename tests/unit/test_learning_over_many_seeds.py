@@ -46,7 +46,7 @@ def run(policy: Any, worth: Any, *, steps: int, seed: int, dim: int) -> list[flo
 
 @pytest.mark.parametrize(
     "policy",
-    [ucb1(width=0.4), beta_thompson(draws=200), discounted_ucb(), epsilon_greedy(), contextual()],
+    [ucb1(width=0.4), beta_thompson(), discounted_ucb(), epsilon_greedy(), contextual()],
     ids=lambda policy: policy.name.split(":")[0].split("(")[0],
 )
 def test_no_session_ends_on_a_wrong_arm(policy: Any) -> None:
