@@ -9,16 +9,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from rich.console import Console
 
-from langchain_pickllm.pool_file import load_pool
+from langchain_pickllm.pool_file import PoolFile, load_pool
+from pickllm.cascading import ThresholdCascade
+from pickllm.cascading.fitted import FittedCascade
+from pickllm.demo.cascade import FITTED_ON, cascade_summary, fit_cascade
 from pickllm.demo.models import no_bars
 from pickllm.demo.pool import demo_pool
 from pickllm.demo.report import Report
 from pickllm.demo.session import LiveSession, ask_every_arm, failures, run_session
-from pickllm.demo.tasks import make_tasks
+from pickllm.demo.tasks import Task, make_tasks
 from pickllm.errors import ConfigError, MissingExtra
 from pickllm.evaluation import (
     OutcomeTable,
@@ -36,6 +40,9 @@ from pickllm.router import Router
 from pickllm.types import Anchors, Weights
 
 __all__ = ["DemoSettings", "run_demo"]
+
+Ran: TypeAlias = tuple[FittedCascade, Summary]
+"""A cascade, and what it came to in the session."""
 
 _SESSIONS = 20
 """Sessions replayed for each learning rate and for each setting of the weights."""
@@ -76,8 +83,8 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     _check(settings)
     report = Report(console=console)
     with _pool_path(settings, console) as path:
-        session, table = _run(settings, report, path)
-    _tell(settings, report, session, table)
+        session, table, cascade = _run(settings, report, path)
+    _tell(settings, report, session, table, cascade)
     if table is not None:
         _tell_learning_rates(settings, report, table)
         _tell_weights(settings, report, table)
@@ -109,7 +116,7 @@ def _pool_path(settings: DemoSettings, console: Console) -> AbstractContextManag
 
 def _run(
     settings: DemoSettings, report: Report, path: Path
-) -> tuple[LiveSession, OutcomeTable | None]:
+) -> tuple[LiveSession, OutcomeTable | None, Ran | None]:
     with no_bars():
         pool = load_pool(path)
     tasks = make_tasks(settings.prompts, settings.seed)
@@ -123,13 +130,32 @@ def _run(
             on_task=on_task,
         )
     if not settings.baselines:
-        return session, None
+        return session, None, None
     with report.progress("each arm alone", len(tasks), live=False) as on_task:
-        return session, ask_every_arm(pool, tasks, on_task=on_task)
+        table = ask_every_arm(pool, tasks, on_task=on_task)
+    return session, table, _run_cascade(settings, report, pool, tasks)
+
+
+def _run_cascade(
+    settings: DemoSettings, report: Report, pool: PoolFile, tasks: list[Task]
+) -> Ran | None:
+    """The cascade is the demo's own pool's: others may ask for money by the prompt."""
+    if settings.pool is not None:
+        return None
+    with report.progress("answers to fit a cascade on", FITTED_ON, live=False) as on_task:
+        fitted = fit_cascade(pool, tasks, settings.seed, on_task=on_task)
+    if fitted is None:
+        return None
+    with report.progress("the cascade", len(tasks), live=False) as on_task:
+        return fitted, cascade_summary(pool, tasks, fitted, on_task=on_task)
 
 
 def _tell(
-    settings: DemoSettings, report: Report, session: LiveSession, table: OutcomeTable | None
+    settings: DemoSettings,
+    report: Report,
+    session: LiveSession,
+    table: OutcomeTable | None,
+    cascade: Ran | None,
 ) -> None:
     router = session.model.router
     beside: list[Summary] = []
@@ -138,6 +164,8 @@ def _tell(
         beside = [*(always(table, arm) for arm in table.arms), random_mixture(table), oracle(table)]
         costs |= {f"always {arm}": table.cost_usd[:, i] for i, arm in enumerate(table.arms)}
         costs["random"] = table.cost_usd.mean(axis=1)
+    if cascade is not None:
+        beside.insert(0, cascade[1])
     title = f"{len(session.scores)} prompts"
     if settings.pool is None:
         title += " that no model was trained on"
@@ -145,6 +173,8 @@ def _tell(
     report.line(_setting(settings))
     if table is not None:
         report.line(_saving(session.summary, [always(table, arm) for arm in table.arms]))
+    if cascade is not None:
+        report.line(_of_cascade(cascade[0]))
     report.line(_rest(router))
     for words in failures(router):
         report.line(f"In the session {words}.")
@@ -182,6 +212,26 @@ def _saving(router: Summary, alone: Sequence[Summary]) -> str:
         f"Beside {dearest.name}: {abs(change):.0%} {'less' if change < 0.0 else 'more'} cost, "
         f"{round(points, 1) + 0.0:+.1f} points of accuracy."
     )
+
+
+def _of_cascade(fitted: FittedCascade) -> str:
+    """How it was found, and what was promised of it."""
+    found = fitted.confirmed
+    if not found.is_cascade:
+        return (
+            f"No cascade was confirmed on {FITTED_ON} other prompts, so the one above is "
+            f"{found.best_single} alone."
+        )
+    return (
+        f"The cascade, fitted on {FITTED_ON} other prompts, asks {' > '.join(_order(fitted))}: at "
+        f"most {found.epsilon:.0%} less accurate than {found.best_single} with probability "
+        f"{1.0 - found.delta:.0%}."
+    )
+
+
+def _order(fitted: FittedCascade) -> Sequence[str]:
+    cascade = fitted.cascade
+    return cascade.order if isinstance(cascade, ThresholdCascade) else ()
 
 
 def _rest(router: Router) -> str:

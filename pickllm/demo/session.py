@@ -23,14 +23,17 @@ from pickllm.errors import PickLLMError
 from pickllm.evaluation.table import Matrix, OutcomeTable, Summary
 from pickllm.ledger import Record
 from pickllm.policies import PolicyLike
+from pickllm.protocols import Cascade
 from pickllm.router import Router
 from pickllm.types import Weights
 
 __all__ = [
+    "EveryAnswer",
     "Grade",
     "LiveSession",
     "OnTask",
     "SessionFailed",
+    "answers_of_every_arm",
     "ask_every_arm",
     "failures",
     "run_session",
@@ -72,6 +75,7 @@ def run_session(
     policy: PolicyLike,
     weights: Weights,
     seed: int,
+    cascade: Cascade | None = None,
     on_task: OnTask | None = None,
 ) -> LiveSession:
     """Route the tasks through a chain; the router learns from the score of each."""
@@ -80,6 +84,7 @@ def run_session(
         arms=pool.arms,
         policy=policy,
         weights=weights,
+        cascade=cascade,
         seed=seed,
         max_decisions=len(tasks),
     )
@@ -111,6 +116,45 @@ def ask_every_arm(
     ``grade`` scores a reply in [0, 1]; a judge takes the place of exact match where answers are
     prose. ``instruction`` is the system message.
     """
+    given = answers_of_every_arm(pool, tasks, on_task=on_task, instruction=instruction)
+    return OutcomeTable(
+        arms=given.arms,
+        score=given.scores(tasks, grade),
+        cost_usd=given.cost_usd,
+        latency_s=given.latency_s,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EveryAnswer:
+    """What every arm said to every task."""
+
+    arms: tuple[str, ...]
+    texts: Sequence[Sequence[str | None]]
+    """``[tasks][arms]``; None where an arm failed."""
+    cost_usd: Matrix
+    """``[tasks, arms]``"""
+    latency_s: Matrix
+    """``[tasks, arms]``"""
+
+    def scores(self, tasks: Sequence[Task], grade: Grade = grade) -> Matrix:
+        """How good each answer is, ``[tasks, arms]``; an arm that failed has not answered."""
+        return np.array(
+            [
+                [0.0 if text is None else grade(task, text) for text in row]
+                for task, row in zip(tasks, self.texts, strict=True)
+            ]
+        )
+
+
+def answers_of_every_arm(
+    pool: PoolFile,
+    tasks: Sequence[Task],
+    *,
+    on_task: OnTask | None = None,
+    instruction: str = INSTRUCTION,
+) -> EveryAnswer:
+    """Ask each arm alone."""
     model = RoutedChatModel(
         models=pool.models,
         arms=pool.arms,
@@ -119,19 +163,18 @@ def ask_every_arm(
         max_decisions=len(tasks) * len(pool.models),
     )
     chains = [_chain(model, only=arm, instruction=instruction) for arm in pool.models]
-    score = np.empty((len(tasks), len(pool.models)))
-    for row, task in enumerate(tasks):
-        for column, chain in enumerate(chains):
-            score[row, column] = _score_alone(chain, task, grade)
+    texts = []
+    for task in tasks:
+        texts.append([_said(chain, task) for chain in chains])
         if on_task is not None:
             on_task(model.router)
     for words in failures(model.router):
         logger.warning("each arm alone: %s", words)
     calls = [_answer(record) for record in model.router.ledger]
-    shape = score.shape
-    return OutcomeTable(
+    shape = (len(tasks), len(pool.models))
+    return EveryAnswer(
         arms=tuple(pool.models),
-        score=score,
+        texts=texts,
         cost_usd=np.array([cost for cost, _ in calls]).reshape(shape),
         latency_s=np.array([latency for _, latency in calls]).reshape(shape),
     )
@@ -157,13 +200,12 @@ def _chain(
     return prompt | pinned | StrOutputParser()
 
 
-def _score_alone(chain: Runnable[dict[str, Any], str], task: Task, grade: Grade) -> float:
+def _said(chain: Runnable[dict[str, Any], str], task: Task) -> str | None:
     """An arm that fails has not answered; the other arms' rows are still worth having."""
     try:
-        reply = chain.invoke(_inputs(task))
+        return chain.invoke(_inputs(task))
     except Exception:
-        return 0.0
-    return grade(task, reply)
+        return None
 
 
 def _inputs(task: Task) -> dict[str, Any]:
