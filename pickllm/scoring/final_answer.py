@@ -23,7 +23,7 @@ _MARKS = (
         r"\banswer\b(?:\s+is|\s+would be|\s*:)+\s*\**\s*:?\s*(?P<said>[^\n]+)", re.IGNORECASE
     ),
 )
-_CHOICE = re.compile(r"\(?\**\(?(?P<choice>[A-Za-z])\)?\**(?:[).:,\s]|$)")
+_CHOICE = re.compile(r"\(?\**\(?(?P<choice>[A-Za-z])\)?\**(?:[).:,]|\s*$)")
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*)?\.?\d+")
 _LONGEST = 60
 
