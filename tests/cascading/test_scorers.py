@@ -265,8 +265,8 @@ def test_encoder_learns_which_answers_are_right(tmp_path: Path, labels: int) -> 
     ).fit(graded)
     asked = ("write a poem about the sea",) * 2
     found = scorer.scores(asked, ("the sea", "add three"), ("small",) * 2)
-    assert found[0] > 0.8
-    assert found[1] < 0.2
+    assert found[0] > 0.6
+    assert found[1] < 0.4
     again = AnswerClassifier.load(tmp_path / "scorer")
     assert again.scores(asked, ("the sea", ""), ("small",) * 2).tolist() == [found[0], 0.0]
     assert again.judged(Request(text=asked[0]), Reply(text="the sea", arm="small")) == found[0]
