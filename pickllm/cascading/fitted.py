@@ -26,7 +26,14 @@ from pickllm.scoring.fitting import AnswerScoring, GradedAnswers
 from pickllm.scoring.learned import LearnedScorer
 from pickllm.scoring.matching import Similarity
 
-__all__ = ["AnswerTable", "CascadeFitting", "FittedCascade", "agreement_with", "pairwise_agreement"]
+__all__ = [
+    "AnswerTable",
+    "CascadeFitting",
+    "FittedCascade",
+    "agreement_with",
+    "pairwise_agreement",
+    "worth_asking",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

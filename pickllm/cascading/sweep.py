@@ -36,6 +36,8 @@ from pickllm.errors import ConfigError
 
 __all__ = ["Sweep", "best_within", "cheapest_reaching", "frontier"]
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sweep:
@@ -44,7 +46,7 @@ class Sweep:
     arms: int = 3
     """Longest cascade: 1, 2 or 3."""
     grid: int = 60
-    """Thresholds tried for each of the first two of three arms, at least 2."""
+    """Thresholds tried for each of the first two of three arms, at least 3."""
     stops: bool = False
     """Whether two arms are tried with a lower threshold, too, on a grid."""
     tail_usd: float = float("inf")
@@ -53,8 +55,8 @@ class Sweep:
     """The share of rows that may be dear, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        if self.arms not in {1, 2, 3} or self.grid < 2:
-            raise ConfigError("a sweep is over 1, 2 or 3 arms, with a grid of at least 2")
+        if self.arms not in {1, 2, 3} or self.grid < 3:
+            raise ConfigError("a sweep is over 1, 2 or 3 arms, with a grid of at least 3")
         if not 0.0 <= self.tail_share <= 1.0 or not self.tail_usd > 0.0:
             raise ConfigError("tail_share must lie in [0, 1] and tail_usd be above 0")
 
@@ -126,11 +128,9 @@ def _two(table: ScoredTable, order: tuple[str, ...], sweep: Sweep) -> list[Plan]
     asked_on = stages.summed(cell, len(cuts), 1)
     # with the threshold at cut k, cells from k on are shown, and those below ask on
     totals = _from(shown) + _below(asked_on)
-    never = min(float(np.nextafter(cuts[-1], 2.0)), 1.0)
-    if cuts[-1] == never:  # no threshold lies above a score of 1
-        totals = totals[:, :-1]
-    thresholds = np.append(cuts, never)[: totals.shape[1], None]
-    return _plans(totals, len(table), sweep, order, thresholds)
+    thresholds = np.append(cuts, _above(float(cuts[-1])))
+    tried = slice(1, len(cuts) + (thresholds[-1] > cuts[-1]))  # all rows reach the lowest
+    return _plans(totals[:, tried], len(table), sweep, order, thresholds[tried, None])
 
 
 def _two_with_stops(table: ScoredTable, order: tuple[str, ...], sweep: Sweep) -> list[Plan]:
@@ -175,7 +175,7 @@ def _plans(  # noqa: PLR0917  # sums, what they are of, and the thresholds they 
 ) -> list[Plan]:
     """Plans of sums ``[3, plans]`` that keep the limit on the tail and that no other beats."""
     quality, cost, dear = totals / rows
-    kept = np.flatnonzero(dear <= sweep.tail_share + 1e-12)
+    kept = np.flatnonzero(dear <= sweep.tail_share + _ROUNDING)
     return [
         Plan(
             order=order,
@@ -201,7 +201,7 @@ def _best_places(quality: Floats, cost: Floats) -> Integers:
         return np.zeros(0, dtype=np.intp)
     order = np.lexsort((-quality, cost))
     highest = np.maximum.accumulate(quality[order])
-    better = np.append(True, highest[1:] > highest[:-1])
+    better = np.append(True, np.diff(highest) > _ROUNDING)
     return np.asarray(order[better])
 
 
@@ -223,10 +223,19 @@ class _Stages:
         return np.stack([np.bincount(cell, part[:, stage], cells) for part in self.parts])
 
     def grid(self, stage: int, size: int) -> Floats:
-        """Thresholds at quantiles of a stage's scores, rising."""
-        return np.unique(
-            np.quantile(self.scores[:, stage], np.linspace(0, 1, size), method="lower")
-        )
+        """Thresholds at quantiles of a stage's scores, rising, and one that none reaches.
+
+        Of the first stage the lowest is left out: all reach it, so no other arm is asked.
+        """
+        scores = self.scores[:, stage]
+        cuts = np.quantile(scores, np.linspace(0, 1, size), method="lower")
+        cuts = np.unique(np.append(cuts, _above(float(scores.max()))))
+        return cuts[1:] if len(cuts) > 1 and not stage else cuts
+
+
+def _above(score: float) -> float:
+    """A threshold that this score does not reach; 1 for a score of 1, which has none above."""
+    return min(float(np.nextafter(score, 2.0)), 1.0)
 
 
 def _from(sums: Floats) -> Floats:

@@ -20,10 +20,11 @@ _MARKS = (
     re.compile(r"^#{3,}[ \t]*(?P<said>[^\n]+)$", re.MULTILINE),
     re.compile(r"[\"'](?:final_)?answer[\"']\s*:\s*[\"']?(?P<said>[^\"'}\n]+)", re.IGNORECASE),
     re.compile(
-        r"\banswer\b(?:\s+is|\s+would be|\s*:)+\s*\**\s*:?\s*(?P<said>[^\n]+)", re.IGNORECASE
+        r"\banswer\b(?:\s+is|\s+would be|\s*:)+\s*\**\s*:?\s*(?P<said>(?:(?!\banswer\b)[^\n])+)",
+        re.IGNORECASE,
     ),
 )
-_CHOICE = re.compile(r"\(?\**\(?(?P<choice>[A-Za-z])\)?\**(?:[).:,\s]|$)")
+_CHOICE = re.compile(r"\(?\**\(?(?P<choice>[A-Za-z])\)?\**(?:[).:,]|\s*$)")
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*)?\.?\d+")
 _LONGEST = 60
 
@@ -37,7 +38,7 @@ def final_answer(text: str) -> str | None:
     if not found:
         return None
     said = max(found, key=lambda match: match.start())["said"].strip().rstrip(".").strip("*$ ")
-    return _one_form(said) if said and len(said) <= _LONGEST else None
+    return _one_form(said) if said else None
 
 
 def same_answer(one: str, other: str) -> float:
@@ -48,10 +49,12 @@ def same_answer(one: str, other: str) -> float:
     return float(first == second)
 
 
-def _one_form(said: str) -> str:
+def _one_form(said: str) -> str | None:
     choice = _CHOICE.match(said)
     if choice is not None:
         return choice["choice"].upper()
+    if len(said) > _LONGEST:
+        return None
     numbers = _NUMBER.findall(said)
     if len(numbers) == 1:
         return f"{float(numbers[0].replace(',', '')):g}"
