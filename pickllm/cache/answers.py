@@ -190,7 +190,7 @@ class AnswerCache:
         right = value >= self.evict_below
         with self._lock:
             finding = self._id_to_finding.get(decision_id, Finding())
-        if finding.kept is not None:
+        if finding.is_lesson:
             self._tried(partial(self._verify, finding, right=right), None)
         if not right:
             key = finding.key if finding.kept is not None else ""
