@@ -223,7 +223,7 @@ def test_scores_have_a_floor() -> None:
     ):
         found = []
         for score in (0.4, 0.6, 0.9, None):
-            cache = AnswerCache(**settings)  # type: ignore[arg-type]  # each of its own type
+            cache = AnswerCache(**settings)
             cache.keep(plain_request(), kept_answer(score=score))
             found.append(ask(cache, plain_request().text) is not None)
         assert served == found
