@@ -2,7 +2,7 @@
 
     python benchmarks/cache.py [--entries 100000] [--lookups 2000] [--folder DIR] [--minilm]
 
-Speed: microseconds of a lookup in one partition of so many entries, median and 99th percentile, and
+Speed: microseconds of a lookup in one partition of so many entries, median and 90th percentile, and
 of keeping an answer; in memory, in a SQLite file, and in Redis with `--redis URL`.
 
 Hits: pairs of questions from `tests/cache/pairs.py`, the second asked where the first was answered.
@@ -36,31 +36,15 @@ from pickllm.types import Kept, Request
 from tests.cache.pairs import NARROWED, OPPOSITE, PARAPHRASED, REWORDED, UNSEEN, Pair
 
 THRESHOLDS = (0.6, 0.8, 0.9, 0.95)
-SUBJECTS = [
-    "invoice",
-    "parcel",
-    "ticket",
-    "contract",
-    "garden",
-    "engine",
-    "recipe",
-    "novel",
-    "server",
-    "camera",
-]
-ACTIONS = [
-    "open",
-    "repair",
-    "return",
-    "describe",
-    "measure",
-    "paint",
-    "store",
-    "order",
-    "price",
-    "insure",
-]
-PLACES = ["Rome", "Oslo", "Lima", "Cairo", "Delhi", "Tokyo", "Paris", "Quito", "Accra", "Perth"]
+SUBJECTS = (
+    *("invoice", "parcel", "ticket", "contract", "garden"),
+    *("engine", "recipe", "novel", "server", "camera"),
+)
+ACTIONS = (
+    *("open", "repair", "return", "describe", "measure"),
+    *("paint", "store", "order", "price", "insure"),
+)
+PLACES = ("Rome", "Oslo", "Lima", "Cairo", "Delhi", "Tokyo", "Paris", "Quito", "Accra", "Perth")
 
 
 def main() -> None:
@@ -130,7 +114,7 @@ def opened(cache: AnswerCache) -> AnswerCache:
     for kind in ("added", "replaced"):
         for band in BANDS:
             name = pair_name(kind, band, right=True)
-            cache._shelved.shelf.add("pairs/", {name: 10_000.0})
+            cache._shelved.shelf.add("pairs/", {name: 10_000.0})  # noqa: SLF001  # as if learnt
     return cache
 
 
@@ -157,7 +141,7 @@ def speed(entries: int, lookups: int, folder: Path, redis: str | None) -> None:
     stores |= {"Redis": redis} if redis else {}
     print(f"\nmicroseconds at {entries} entries in one partition, {lookups} lookups, one thread")
     columns = ("keep", "exact hit", "alike hit", "near miss", "miss")
-    print(f"{'':<20}" + "".join(f"{each:>18}" for each in columns) + "   median / 99 %")
+    print(f"{'':<20}" + "".join(f"{each:>18}" for each in columns) + "   median / 90 %")
     for store, address in stores.items():
         for kind in ("exact", "semantic"):
             cache = AnswerCache(
@@ -197,17 +181,17 @@ def speed(entries: int, lookups: int, folder: Path, redis: str | None) -> None:
 def caught_up(cache: AnswerCache) -> int:
     """Questions known to this process, after one more lookup."""
     cache.recall(asked("Why is the grass so green with you?"))
-    return max(map(len, cache._shelved._partition_to_neighbours.values()), default=0)
+    return max(map(len, cache._shelved._partition_to_neighbours.values()), default=0)  # noqa: SLF001  # to wait for it
 
 
 def timed(function: Callable[[Any], object], values: Any) -> str:
-    """Median and 99th percentile in microseconds."""
+    """Median and 90th percentile in microseconds."""
     times = []
     for value in values:
         began = time.perf_counter_ns()
         function(value)
         times.append((time.perf_counter_ns() - began) / 1e3)
-    return f"{np.median(times):.0f} / {np.quantile(times, 0.99):.0f}"
+    return f"{np.median(times):.0f} / {np.quantile(times, 0.9):.0f}"
 
 
 def question(number: int) -> str:

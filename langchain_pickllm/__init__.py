@@ -6,6 +6,7 @@ What a user meets:
     callbacks.py    RewardCallbackHandler: scores chain runs, and settles the decisions inside
     langsmith.py    feedback that was given in LangSmith
     middleware.py   one decision for each run of an agent whose model someone else sets
+    cache.py        CachedAnswers: kept answers behind LangChain's own cache interface
     embeddings.py   embeddings as features of prompts, and the reverse
     local.py        ChatLocal: a HuggingFace model in this process
     pool_file.py    load_pool: a pool written down in TOML

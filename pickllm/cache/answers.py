@@ -46,7 +46,8 @@ T = TypeVar("T")
 _REST_S = 5.0
 """A store that failed is left alone so long."""
 _NEIGHBOURS = 4
-_REMEMBERED = 10_000
+_REMEMBERED = 2_000
+"""Findings, with their answers: for `explain`, and for what is said of a hit soon after."""
 _FLOOR = 0.5
 _REASONS: dict[Kind, str] = {
     "exact": "the very question was answered before",
@@ -190,7 +191,7 @@ class AnswerCache:
         right = value >= self.evict_below
         with self._lock:
             finding = self._id_to_finding.get(decision_id, Finding())
-        if finding.kept is not None:
+        if finding.is_lesson:
             self._tried(partial(self._verify, finding, right=right), None)
         if not right:
             key = finding.key if finding.kept is not None else ""

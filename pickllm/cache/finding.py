@@ -33,3 +33,12 @@ class Finding:
     """Digest of what keeps it apart from others."""
     circle: str = ""
     """Digest of whose verified pairs are counted together: a partition less its earlier turns."""
+
+    @property
+    def is_lesson(self) -> bool:
+        """Whether a reader's verdict tells if the question was near enough.
+
+        Only where the answer was known to be good for its own question: a bad one is bad for both.
+        """
+        near = self.kind in ("added", "replaced")
+        return near and self.kept is not None and self.kept.score is not None

@@ -8,6 +8,7 @@
     NAMESPACE/of/…        keys of an arm
     NAMESPACE/sums/…      hash of sums
 
+Reading an answer writes nothing: which ones were used is written with the next one that is kept.
 Every write is one script, so no two come between each other. All names of a namespace share a
 hash tag, so that a cluster keeps them on one node. Positions rise with the clock: a server that
 comes back empty goes on above the positions that workers have seen.
@@ -18,12 +19,14 @@ from typing import Any
 
 from pickllm.cache.rows import Placed, Row
 from pickllm.errors import ConfigError, MissingExtra
+from pickllm.lock import Lock
 
 __all__ = ["RedisShelf"]
 
 _PATIENCE_S = 0.5
 """Wait for the server at most so long: asking a model is the worst that can come of it."""
 _EXPIRED_AT_ONCE = 100
+_USED_AT_ONCE = 500
 
 _REMOVE = """
 local function remove(root, key)
@@ -42,15 +45,14 @@ end
 _GET = """
 local until_s = redis.call('ZSCORE', KEYS[1] .. 'until', ARGV[1])
 if until_s and tonumber(until_s) <= tonumber(ARGV[2]) then return false end
-local value = redis.call('HGET', KEYS[1] .. 'at/' .. ARGV[1], 'value')
-if value then redis.call('ZADD', KEYS[1] .. 'used', ARGV[2], ARGV[1]) end
-return value
+return redis.call('HGET', KEYS[1] .. 'at/' .. ARGV[1], 'value')
 """
 _PUT = (
     _REMOVE
     + """
 local root, key, partition, decision, arm = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local value, until_s, now_s, most = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+for i = 10, #ARGV, 2 do redis.call('ZADD', root .. 'used', 'XX', ARGV[i], ARGV[i + 1]) end
 remove(root, key)
 local last = tonumber(redis.call('GET', root .. 'position') or '0')
 local position = string.format('%.0f', math.max(last + 1, math.floor(tonumber(now_s) * 1e6)))
@@ -116,6 +118,8 @@ class RedisShelf:
         except ImportError as error:
             raise MissingExtra("keeping answers in Redis", extra="redis") from error
         self._url, self.namespace, self._options = url, namespace, options
+        self._key_to_used_s: dict[str, float] = {}
+        self._lock = Lock()
         self._root = f"{{pickllm/answers/{namespace}}}/"
         settings = {
             "socket_timeout": _PATIENCE_S,
@@ -141,13 +145,22 @@ class RedisShelf:
     def get(self, key: str, *, now_s: float) -> bytes | None:
         """What stands under ``key``; see `pickllm.cache.shelf.Shelf`."""
         found: bytes | None = self._get(keys=[self._root], args=[key, repr(now_s)])
+        if found is not None:
+            with self._lock:
+                self._key_to_used_s[key] = now_s
         return found
 
     def put(self, row: Row, *, now_s: float, most: int) -> int:
         """Write a row, and make room; see `pickllm.cache.shelf.Shelf`."""
+        with self._lock:
+            newest = list(self._key_to_used_s.items())[-_USED_AT_ONCE:]
+            self._key_to_used_s = {}
+        used = [each for key, used_s in newest for each in (repr(used_s), key)]
         until_s = "" if row.expires_s is None else repr(row.expires_s)
         args: list[Any] = [row.key, row.partition, row.decision_id, row.arm, row.value, until_s]
-        return int(self._put(keys=[self._root], args=[*args, repr(now_s), most, _EXPIRED_AT_ONCE]))
+        return int(
+            self._put(keys=[self._root], args=[*args, repr(now_s), most, _EXPIRED_AT_ONCE, *used])
+        )
 
     def drop(self, *, key: str = "", decision_id: str = "", arm: str = "") -> int:
         """Let go of rows; see `pickllm.cache.shelf.Shelf`."""

@@ -47,6 +47,9 @@ class Neighbours:
         self._place_to_reading: dict[int, Reading] = {}
         self._index: FaissIndex | None = FaissIndex(lists=_LISTS, looked_into=_READ)
         self._indexed = 0
+        self._order = 0
+        """How often places were given anew: an index of an older order is of no use."""
+        self._at_work = False
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -91,18 +94,37 @@ class Neighbours:
                 for place in places
             ]
 
+    @property
+    def gathered(self) -> bool:
+        """Whether enough has gathered for `put_in_order` to be worth its while."""
+        return not self._at_work and self._index is not None and self._unordered() >= _COMPARED
+
     def put_in_order(self) -> None:
-        """Hand what has gathered to FAISS, and close the gaps; takes up to some seconds."""
+        """Hand what has gathered to FAISS, and close gaps; others may look meanwhile.
+
+        The first time takes a second or so, later ones some tenths.
+        """
         with self._lock:
+            if not self.gathered or self._index is None:
+                return
             if len(self._keys) > 2 * len(self._key_to_place) + _COMPARED:
                 self._close_gaps()
-            if self._index is None or len(self._keys) - self._indexed < _COMPARED:
-                return
-            try:
-                self._index = self._index.add(self._vectors[self._indexed : len(self._keys)])
-                self._indexed = len(self._keys)
-            except MissingExtra:
-                self._index = None  # all are compared, which takes its time
+            index, end, order = self._index, len(self._keys), self._order
+            vectors = self._vectors[self._indexed : end].copy()
+            self._at_work = True
+        grown: FaissIndex | None = None
+        try:
+            grown = index.add(vectors) if len(vectors) else index
+        except MissingExtra:
+            pass  # then all are compared, which takes its time
+        finally:
+            with self._lock:
+                self._at_work = False
+                if self._order == order:
+                    self._index, self._indexed = grown, self._indexed if grown is None else end
+
+    def _unordered(self) -> int:
+        return len(self._keys) - self._indexed
 
     def _found(self, vector: Vector, count: int) -> Iterator[tuple[int, float]]:
         newest = self._vectors[self._indexed : len(self._keys)] @ vector
@@ -130,3 +152,4 @@ class Neighbours:
         self._key_to_place = {key: place for place, key in enumerate(self._keys)}
         self._place_to_reading = {}
         self._index, self._indexed = FaissIndex(lists=_LISTS, looked_into=_READ), 0
+        self._order += 1

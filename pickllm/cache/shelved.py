@@ -7,6 +7,7 @@ all. Vectors of questions and counts of verified pairs are remembered here, and 
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from threading import Thread
 from typing import TypeVar
 
 from pickllm.cache.acceptance import Verified, pair_name
@@ -66,12 +67,7 @@ class Shelved:
             arm=entry.kept.arm,
             expires_s=expires_s,
         )
-        gone = self.shelf.put(row, now_s=self._clock(), most=most)
-        with self._lock:
-            neighbours = self._partition_to_neighbours.get(partition)
-        if neighbours is not None:
-            neighbours.put_in_order()
-        return gone
+        return self.shelf.put(row, now_s=self._clock(), most=most)
 
     def neighbours(self, partition: str, *, dim: int) -> Neighbours | None:
         """The questions of a partition, with the next of those that others have added."""
@@ -89,6 +85,8 @@ class Shelved:
             if entry is not None:
                 known.add(row.key, entry.question, entry.vector)
             known.position = max(known.position, row.position)
+        if known.gathered:  # no lookup waits for it
+            Thread(target=known.put_in_order, name="pickllm-answers", daemon=True).start()
         return known
 
     def pairs(self, circle: str) -> Verified:

@@ -28,7 +28,8 @@ def _words(text: str) -> frozenset[str]:
 
 ENGLISH = _words(
     "the what how who where why when which does could would should please and with my your you "
-    "tell from that this"
+    "tell from that this than there have has been because about between before after without "
+    "into their they she these those every"
 )
 """Words that only English has: where none stands, nothing is known of the language."""
 

@@ -176,6 +176,18 @@ def test_feedback_on_a_near_hit_is_a_pair() -> None:
     assert ask(cache, WIDE) is None
 
 
+def test_feedback_on_an_unscored_answer_is_no_pair() -> None:
+    """It may have been bad for its own question already; it goes, and nothing is learnt."""
+    cache = opened(semantic())
+    cache.keep(plain_request(WIDE), kept_answer(score=None))
+    disliked = plain_request(NARROW)
+    assert cache.recall(disliked)
+    cache.judged(disliked.id, 0.0)
+
+    assert "verified wrong" not in cache.stats()
+    assert ask(cache, WIDE) is None
+
+
 def test_answers_grow_old() -> None:
     """Counted from when they were given, by the cache's own clock."""
     clock = FakeClock(1000.0)
@@ -211,7 +223,7 @@ def test_scores_have_a_floor() -> None:
     ):
         found = []
         for score in (0.4, 0.6, 0.9, None):
-            cache = AnswerCache(**settings)  # type: ignore[arg-type]  # each of its own type
+            cache = AnswerCache(**settings)
             cache.keep(plain_request(), kept_answer(score=score))
             found.append(ask(cache, plain_request().text) is not None)
         assert served == found
