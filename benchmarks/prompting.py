@@ -1,4 +1,4 @@
-"""What adapting prompts saves in tokens, and what it costs in right answers, on a model that reads them.
+"""What adapting prompts saves in tokens and costs in right answers, on a model that reads them.
 
     python benchmarks/prompting.py            # trains a Llama of 0.1 million weights once: minutes
 
