@@ -2,8 +2,8 @@
 
     python benchmarks/prompting.py            # trains a Llama of 0.1 million weights once: minutes
 
-The demo's models read nothing but the last question, so this trains one that looks things up: facts
-in prose ("Ann beat Bob.") or in worked examples. It is asked through the very adaptations that serve
+The demo's models read nothing but the last question, so this trains one that looks things up, in
+prose ("Ann beat Bob.") or in worked examples. It is asked through the very adaptations that serve
 requests, and its answers are held against the truth.
 
     compression     sentences kept by salience, beside the first ones and random ones
@@ -42,7 +42,7 @@ NAMES = (
 )
 PAD, BOS, EOS, ANSWER = "<pad>", "<s>", "</s>", "<|answer|>"
 FACTS = 12
-STEPS, BATCH, SEED = 3_000, 24, 0
+STEPS, BATCH, SEED = 2_500, 16, 0
 ARM = Arm(name="tiny")
 
 Facts = list[tuple[str, str]]
@@ -68,29 +68,25 @@ def question(winner: str) -> str:
 
 
 def make_tokenizer() -> Tokenizer:
-    """One token for each name in each of its places, and one for each byte of the rest."""
+    """One token for each name and phrase, and one for each byte of the rest."""
     symbols = [PAD, BOS, EOS, ANSWER, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    phrases = [
-        *(*NAMES, *(f" beat {name}" for name in NAMES), *(f"{name}?" for name in NAMES)),
-        *("Who lost to ", ". "),
-    ]
+    phrases = [*NAMES, " beat ", "Who lost to ", ". "]
     tokenizer.add_special_tokens([PAD, BOS, EOS, ANSWER])
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     return tokenizer
 
 
-def lesson(rng: random.Random) -> list[tuple[str, str]]:
-    """Prompts and answers that belong to one conversation; all answers are learnt."""
+def lesson(rng: random.Random) -> list[tuple[str, str, bool]]:
+    """Prompts, answers, and whether they are learnt: what nothing could tell is not."""
     facts = facts_of(rng, rng.randint(1, FACTS))
-    truth = dict(facts)
-    if rng.random() < 0.6:
-        winner = rng.choice(facts)[0]
-        return [(f"{told(facts)}\n{question(winner)}", truth[winner])]
-    pairs = [(question(winner), truth[winner]) for winner, _ in facts]
-    return [*pairs, rng.choice(pairs)]
+    asked = [(question(winner), loser, True) for winner, loser in rng.sample(facts, len(facts))]
+    if rng.random() < 0.5:
+        (first, answer, _), *others = asked
+        return [(f"{told(facts)}\n{first}", answer, True), *others]
+    return [*((question(winner), loser, False) for winner, loser in facts), *asked]
 
 
 def batches(tokenizer: Tokenizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -100,11 +96,11 @@ def batches(tokenizer: Tokenizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]
         rows = []
         for _ in range(BATCH * 8):
             tokens, targets = [tokenizer.token_to_id(BOS)], [-100]
-            for prompt, answer in lesson(rng):
+            for prompt, answer, learnt in lesson(rng):
                 asked = tokenizer.encode(prompt + ANSWER).ids
                 given = tokenizer.encode(answer + EOS).ids
                 tokens += asked + given
-                targets += [-100] * len(asked) + given
+                targets += [-100] * len(asked) + (given if learnt else [-100] * len(given))
             rows.append((tokens, targets))
         rows.sort(key=lambda row: len(row[0]))
         groups = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
