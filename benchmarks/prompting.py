@@ -1,14 +1,13 @@
-"""What adapting prompts saves in tokens, and what it costs in right answers, on a model that reads them.
+"""What adapting prompts saves in tokens and costs in right answers, on a model that reads them.
 
     python benchmarks/prompting.py            # trains a Llama of 0.1 million weights once: minutes
 
-The demo's models read nothing but the last question, so this trains one that looks things up: facts
-in prose ("Ann beat Bob."), in worked examples, and several questions at once behind marks. It is
-asked through the very code that serves requests, and its answers are held against the truth.
+The demo's models read nothing but the last question, so this trains one that looks things up, in
+prose ("Ann beat Bob.") or in worked examples. It is asked through the very adaptations that serve
+requests, and its answers are held against the truth.
 
     compression     sentences kept by salience, beside the first ones and random ones
     selection       examples kept by value per token, beside the first ones and random ones
-    concatenation   one to eight questions to a call, in lines; it was taught two to five
 
 Needs `pickllm[local]`. Prompts are drawn anew, by other seeds than those it was trained on; tokens
 are the model's own. Intervals are 95 %, over prompts.
@@ -19,7 +18,6 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -32,12 +30,9 @@ from pickllm.demo.muon import Muon
 from pickllm.evaluation.intervals import bootstrap
 from pickllm.prompting import (
     Compressed,
-    Concatenation,
     Extractive,
     Selected,
-    answer_together,
 )
-from pickllm.prompting.concatenation import asking_together
 from pickllm.prompting.passages import pieces
 from pickllm.types import Arm, Request, Said
 
@@ -46,8 +41,8 @@ NAMES = (
     *("Ned", "Oda", "Pia", "Ray", "Sue", "Tom", "Una", "Vic", "Wes", "Xia", "Yan", "Zoe"),
 )
 PAD, BOS, EOS, ANSWER = "<pad>", "<s>", "</s>", "<|answer|>"
-FACTS = 8
-STEPS, BATCH, SEED = 2_500, 24, 0
+FACTS = 12
+STEPS, BATCH, SEED = 2_500, 16, 0
 ARM = Arm(name="tiny")
 
 Facts = list[tuple[str, str]]
@@ -72,51 +67,26 @@ def question(winner: str) -> str:
     return f"Who lost to {winner}?"
 
 
-def shared(facts: Facts, winners: Sequence[str]) -> str:
-    """The prompt that asks about several winners at once, as it is sent."""
-    (prompt,) = next(
-        asking_together(
-            [question(winner) for winner in winners],
-            shared_prompt=told(facts),
-            how=Concatenation(most=len(winners)),
-        )
-    )
-    return prompt.text
-
-
 def make_tokenizer() -> Tokenizer:
     """One token for each name and phrase, and one for each byte of the rest."""
     symbols = [PAD, BOS, EOS, ANSWER, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    frame = shared([("Ann", "Bob")], ["Ann", "Ann"])
-    begin, end = frame.index("questions, each"), frame.index("like this:") + len("like this:\n")
-    phrases = [
-        *(*NAMES, " beat ", "Who lost to ", "Below are ", frame[begin:end]),
-        *("-N] the answer to question N\n\n", "] ", "?\n", ". "),
-    ]
+    phrases = [*NAMES, " beat ", "Who lost to ", ". "]
     tokenizer.add_special_tokens([PAD, BOS, EOS, ANSWER])
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     return tokenizer
 
 
-def lesson(rng: random.Random) -> list[tuple[str, str]]:
-    """Prompts and answers that belong to one conversation; all answers are learnt."""
+def lesson(rng: random.Random) -> list[tuple[str, str, bool]]:
+    """Prompts, answers, and whether they are learnt: what nothing could tell is not."""
     facts = facts_of(rng, rng.randint(1, FACTS))
-    truth = dict(facts)
-    kind = rng.random()
-    if kind < 0.4:
-        winner = rng.choice(facts)[0]
-        return [(f"{told(facts)}\n{question(winner)}", truth[winner])]
-    if kind < 0.75:
-        pairs = [(question(winner), truth[winner]) for winner, _ in facts]
-        return [*pairs, rng.choice(pairs)]
-    winners = [rng.choice(facts)[0] for _ in range(rng.randint(2, 5))]
-    prompt = shared(facts, winners)
-    digest = prompt.split("[")[-1][:8]
-    lines = [f"[{digest}-{n}] {truth[winner]}" for n, winner in enumerate(winners, 1)]
-    return [(prompt, "\n".join(lines))]
+    asked = [(question(winner), loser, True) for winner, loser in rng.sample(facts, len(facts))]
+    if rng.random() < 0.5:
+        (first, answer, _), *others = asked
+        return [(f"{told(facts)}\n{first}", answer, True), *others]
+    return [*((question(winner), loser, False) for winner, loser in facts), *asked]
 
 
 def batches(tokenizer: Tokenizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -126,11 +96,11 @@ def batches(tokenizer: Tokenizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]
         rows = []
         for _ in range(BATCH * 8):
             tokens, targets = [tokenizer.token_to_id(BOS)], [-100]
-            for prompt, answer in lesson(rng):
+            for prompt, answer, learnt in lesson(rng):
                 asked = tokenizer.encode(prompt + ANSWER).ids
                 given = tokenizer.encode(answer + EOS).ids
                 tokens += asked + given
-                targets += [-100] * len(asked) + given
+                targets += [-100] * len(asked) + (given if learnt else [-100] * len(given))
             rows.append((tokens, targets))
         rows.sort(key=lambda row: len(row[0]))
         groups = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
@@ -194,17 +164,15 @@ class Reader:
         self.model, self.tokenizer = model, tokenizer
         self.tokens_in = 0
 
-    def __call__(self, turns: Sequence[Said] | str) -> str:
+    def __call__(self, turns: Sequence[Said]) -> str:
         """The likeliest answer."""
-        if isinstance(turns, str):
-            turns = [Said(role="user", text=turns)]
         text = BOS + "".join(
             said.text + (EOS if said.role == "assistant" else ANSWER) for said in turns
         )
         ids = self.tokenizer.encode(text).ids
         self.tokens_in += len(ids)
         made: Any = self.model.generate(
-            torch.tensor([ids]), max_new_tokens=90, do_sample=False, pad_token_id=0
+            torch.tensor([ids]), max_new_tokens=4, do_sample=False, pad_token_id=0
         )
         return self.tokenizer.decode(made[0, len(ids) :].tolist()).strip()
 
@@ -303,30 +271,6 @@ def selection(reader: Reader, prompts: int) -> None:
             print(f"| {name}, {most} | {measured(reader, requests, adapt)} |")
 
 
-def concatenation(reader: Reader, prompts: int) -> None:
-    """Several questions about the same facts."""
-    print("\n| questions to a call | right | tokens a question | calls a question | asked again |")
-    print("|---|---|---|---|---|")
-    for most in (1, 2, 3, 5, 8):
-        rng = random.Random("concatenation")
-        reader.tokens_in, calls, again, hits = 0, 0, 0, []
-        for _ in range(max(prompts // 8, 1)):
-            facts = facts_of(rng, FACTS)
-            asked = rng.sample(facts, 8)
-            done = answer_together(
-                reader,
-                [question(winner) for winner, _ in asked],
-                shared_prompt=told(facts),
-                how=Concatenation(most=most),
-            )
-            calls, again = calls + done.calls, again + done.asked_again
-            hits += [text == loser for text, (_, loser) in zip(done.texts, asked, strict=True)]
-        print(
-            f"| {most} | {fmean(hits):.1%} | {reader.tokens_in / len(hits):.0f} | "
-            f"{calls / len(hits):.2f} | {again / len(hits):.1%} |"
-        )
-
-
 def main() -> None:
     """Train where nothing is trained yet, and measure."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -338,7 +282,6 @@ def main() -> None:
     reader = Reader(model, tokenizer)
     compression(reader, given.prompts)
     selection(reader, given.prompts)
-    concatenation(reader, given.prompts)
 
 
 if __name__ == "__main__":

@@ -87,8 +87,9 @@ class Extractive:
         left = self.rate * sum(lengths[place] for place in spare)
         saliences = self._saliences([parts[place] for place in spare], question)
         dropped = set(spare)
-        for place, _ in sorted(zip(spare, saliences, strict=True), key=lambda each: -each[1]):
-            if lengths[place] <= left or dropped == set(spare):  # the most salient always stays
+        ranked = sorted(zip(spare, saliences, strict=True), key=lambda each: -each[1])
+        for rank, (place, _) in enumerate(ranked):
+            if lengths[place] <= left or not rank:  # the most salient always stays
                 dropped.remove(place)
                 left -= lengths[place]
         return joined(parts, dropped=dropped)

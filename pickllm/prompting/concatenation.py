@@ -150,6 +150,11 @@ def answer_together(
         how: How many at once, and in what form.
         tenants: Whose each question is, ``[questions]``; empty where all are of one.
     """
+    if not callable(ask):
+        raise ConfigError(
+            f"ask must be a function from a prompt to its answer; it is {type(ask).__name__}: for "
+            "models see langchain_pickllm.prompting and llamaindex_pickllm.prompting"
+        )
     asking = asking_together(questions, shared_prompt=shared_prompt, how=how, tenants=tenants)
     try:
         prompts = next(asking)

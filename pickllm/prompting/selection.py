@@ -56,6 +56,9 @@ __all__ = ["Examples", "Selected", "best_value"]
 Examples: TypeAlias = Sequence[Example] | Callable[[str], Sequence[Example]]
 """Examples, or a function that brings those for a question, such as an index of many."""
 
+_SHORTLIST = 100
+"""Candidates that are weighed against each other: those with the highest gains alone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selected:
@@ -84,8 +87,8 @@ class Selected:
     usefulness: Usefulness = field(default_factory=Usefulness, repr=False)
     featurizer: Featurizer = field(default_factory=lambda: HashedText(dim=512), repr=False)
     count_tokens: CountTokens = field(default=about_tokens, repr=False)
-    _vectors: Floats = field(init=False, repr=False, compare=False)
-    """Of the examples given, ``[examples, dim]``: made once."""
+    _given: "_Candidates" = field(init=False, repr=False, compare=False)
+    """The examples given, looked at once."""
 
     def __post_init__(self) -> None:
         if not callable(self.examples) and not self.examples and not self.marked:
@@ -97,7 +100,7 @@ class Selected:
         if not 0.0 <= self.redundancy <= 1.0:
             raise ConfigError(f"redundancy must lie in [0, 1]; it is {self.redundancy}")
         given = () if callable(self.examples) else tuple(self.examples)
-        object.__setattr__(self, "_vectors", self._embedded(given))
+        object.__setattr__(self, "_given", self._looked_at(given))
 
     @property
     def name(self) -> str:
@@ -119,57 +122,80 @@ class Selected:
         place = question_place(turns)
         if place is None:
             return turns
+        question = turns[place].text
         found = pairs(turns, marked=self.marked) if self.marked else []
         in_prompt = [Example(question=turns[a].text, answer=turns[b].text) for a, b in found]
-        brought, vectors = self._brought(turns[place].text)
-        candidates = [*in_prompt, *brought]
-        if not candidates:
-            return turns
-        vectors = np.concatenate([self._embedded(in_prompt), vectors])
-        chosen = self._chosen(turns[place].text, candidates, vectors)
+        given = self._looked_at(self.examples(question)) if callable(self.examples) else self._given
+        candidates = self._looked_at(in_prompt).and_(given) if in_prompt else given
+        chosen = self._chosen(question, candidates)
         dropped = {place for i, pair in enumerate(found) if i not in chosen for place in pair}
         kept = [said for place, said in enumerate(turns) if place not in dropped]
         # the nearest stands last, next to the question
-        added = [candidates[i] for i in reversed(chosen) if i >= len(found)]
+        added = [candidates.examples[i] for i in reversed(chosen) if i >= len(found)]
         return with_examples(kept, added) if added or dropped else turns
 
-    def _brought(self, question: str) -> tuple[Sequence[Example], Floats]:
-        """Examples that are not in the prompt, and their vectors."""
-        if not callable(self.examples):
-            return self.examples, self._vectors
-        brought = self.examples(question)
-        return brought, self._embedded(brought)
-
-    def _chosen(self, question: str, candidates: Sequence[Example], vectors: Floats) -> list[int]:
+    def _chosen(self, question: str, candidates: "_Candidates") -> list[int]:
         """Places of the candidates that pay, the most similar first."""
-        similarity = np.clip(vectors @ self._embedded_text(question), 0.0, 1.0)
-        worths = np.array([self.usefulness.of(each) for each in candidates])
+        if not candidates.examples:
+            return []
+        similarity = np.clip(candidates.vectors @ self._embedded(question), 0.0, 1.0)
         near = similarity >= self.least_similarity
+        gains = near * candidates.worths * similarity**self.sharpness
+        short = np.argsort(-gains, kind="stable")[:_SHORTLIST]
+        vectors = candidates.vectors[short]
         chosen = best_value(
-            near * worths * similarity**self.sharpness,
+            gains[short],
             np.clip(vectors @ vectors.T, 0.0, 1.0),
-            [tokens_of(each.turns, self.count_tokens) for each in candidates],
+            candidates.tokens[short],
             budget_tokens=self.budget_tokens,
             most=self.most,
             redundancy=self.redundancy,
             least_gain=self.least_gain,
         )
-        return sorted(chosen, key=lambda i: -float(similarity[i]))
+        return sorted((int(short[i]) for i in chosen), key=lambda i: -float(similarity[i]))
 
-    def _embedded(self, examples: Sequence[Example]) -> Floats:
-        vectors = [self._embedded_text(each.question) for each in examples]
-        return np.array(vectors) if vectors else np.zeros((0, self.featurizer.dim))
+    def _looked_at(self, examples: Sequence[Example]) -> "_Candidates":
+        vectors = [self._embedded(each.question) for each in examples]
+        lengths = [tokens_of(each.turns, self.count_tokens) for each in examples]
+        return _Candidates(
+            examples=tuple(examples),
+            vectors=np.array(vectors) if vectors else np.zeros((0, self.featurizer.dim)),
+            tokens=np.array(lengths, dtype=np.float64),
+            worths=np.array([self.usefulness.of(each) for each in examples], dtype=np.float64),
+        )
 
-    def _embedded_text(self, text: str) -> Floats:
+    def _embedded(self, text: str) -> Floats:
         vector = self.featurizer.features(text).astype(np.float64)
         length = float(np.linalg.norm(vector))
         return vector / length if length > 0.0 else vector
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Candidates:
+    """Examples, and what of them does not hang on the question."""
+
+    examples: tuple[Example, ...]
+    vectors: Floats
+    """``[examples, dim]``, of length one."""
+    tokens: Floats
+    """``[examples]``, with those of the messages around them."""
+    worths: Floats
+    """``[examples]``, in [0, 1]."""
+
+    def and_(self, others: "_Candidates") -> "_Candidates":
+        """These, and behind them the others."""
+        return _Candidates(
+            examples=self.examples + others.examples,
+            vectors=np.concatenate([self.vectors, others.vectors]),
+            tokens=np.concatenate([self.tokens, others.tokens]),
+            worths=np.concatenate([self.worths, others.worths]),
+        )
+
+
 def best_value(
     gains: Floats,
     alike: Floats,
-    tokens: Sequence[int],
+    tokens: Floats | Sequence[int],
     *,
     budget_tokens: int,
     most: int,

@@ -13,8 +13,8 @@ from pickllm.policies import AutomatonState
 from pickllm.protocols import Entry, Policy, Store
 from pickllm.rng import Rng
 from pickllm.stores import MemoryStore
-from pickllm.testing import check_policy, check_store
-from pickllm.types import Choice, Experience, Situation
+from pickllm.testing import check_adaptation, check_policy, check_store
+from pickllm.types import Arm, Choice, Experience, Request, Said, Situation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,3 +206,40 @@ def test_store_that_deletes_once_is_caught() -> None:
     """Deleting what is not there must not raise."""
     with pytest.raises(KeyError):
         check_store(DeletesOnce)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditsTurns:
+    """An adaptation that does to the messages whatever ``edit`` does."""
+
+    edit: Callable[[Sequence[Said]], Sequence[Said]]
+    name: str = "edits"
+
+    def adapted(self, request: Request, arm: Arm) -> Sequence[Said]:
+        return self.edit(request.turns)
+
+
+BROKEN_ADAPTATIONS: dict[str, Callable[[Sequence[Said]], Sequence[Said]]] = {
+    "loses the question": lambda turns: turns[:-1],
+    "loses the rules": lambda turns: [said for said in turns if said.role != "system"],
+    "turns the order round": lambda turns: turns[::-1],
+    "says all twice": lambda turns: [*turns, *turns],
+    "cuts what tools said": lambda turns: [
+        replace(said, text=said.text[:5]) if said.role == "tool" else said for said in turns
+    ],
+    "cuts what is more than text": lambda turns: [
+        said if said.plain else replace(said, text="") for said in turns
+    ],
+    "tears tool calls apart": lambda turns: [said for said in turns if said.role != "tool"],
+    "speaks for another": lambda turns: [
+        replace(said, role="user") if said.role == "assistant" else said for said in turns
+    ],
+    "talks where nothing is": lambda turns: [*turns, Said(role="system", text="Be brief.")],
+}
+
+
+@pytest.mark.parametrize("edit", BROKEN_ADAPTATIONS.values(), ids=BROKEN_ADAPTATIONS.keys())
+def test_broken_adaptation_is_caught(edit: Callable[[Sequence[Said]], Sequence[Said]]) -> None:
+    """An adaptation that breaks one promise fails with an `AssertionError`."""
+    with pytest.raises(AssertionError):
+        check_adaptation(EditsTurns(edit=edit))

@@ -33,8 +33,10 @@ from langchain_pickllm.prompting import (
     examples_of,
 )
 from pickllm import ConfigError
+from pickllm.cascading import ThresholdCascade
 from pickllm.features import HashedText
 from pickllm.prompting import Compressed, Example, Extractive, Selected, Trimmed
+from pickllm.scoring import scorer_of
 from pickllm.types import Arm, Request, Said
 from tests.langchain.scripted import ScriptedChatModel
 
@@ -48,16 +50,21 @@ CHAT: list[BaseMessage] = [
 EXAMPLES = [Example(question="What drips?", answer="The tap.")]
 
 
+def _pinned(arm: str) -> dict[str, Any]:
+    """The arm to ask; any where it has no name."""
+    return {"model": arm} if arm else {}
+
+
 async def _collected(model: RoutedChatModel, messages: Sequence[BaseMessage], arm: str) -> Any:
-    chunks = [chunk async for chunk in model.astream(messages, model=arm)]
+    chunks = [chunk async for chunk in model.astream(messages, **_pinned(arm))]
     return sum(chunks[1:], chunks[0])
 
 
 WAYS: dict[str, Callable[[RoutedChatModel, Sequence[BaseMessage], str], Any]] = {
-    "invoke": lambda model, messages, arm: model.invoke(messages, model=arm),
-    "ainvoke": lambda model, messages, arm: asyncio.run(model.ainvoke(messages, model=arm)),
+    "invoke": lambda model, messages, arm: model.invoke(messages, **_pinned(arm)),
+    "ainvoke": lambda model, messages, arm: asyncio.run(model.ainvoke(messages, **_pinned(arm))),
     "stream": lambda model, messages, arm: sum(
-        model.stream(messages, model=arm), AIMessageChunk(content="")
+        model.stream(messages, **_pinned(arm)), AIMessageChunk(content="")
     ),
     "astream": lambda model, messages, arm: asyncio.run(_collected(model, messages, arm)),
 }
@@ -102,6 +109,26 @@ def test_examples_are_put_before_the_question() -> None:
     assert [("human", "What drips?"), ("ai", "The tap."), ("human", "What leaks?")] == [
         (message.type, message.text) for message in read_by(model, "small")
     ]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_arms_of_a_cascade_read_each_their_own(way: str) -> None:
+    """The rejected draft was of the adapted prompt; the scorer sees what was asked."""
+    judged: list[str] = []
+
+    def grade(prompt: str, answer: str) -> float:
+        judged.append(prompt)
+        return float(answer == "Roof.")
+
+    cascade = ThresholdCascade(order=("small", "large"), thresholds=(0.5,), scorer=scorer_of(grade))
+    model = routed(adaptations={"small": Compressed()}, cascade=cascade)
+
+    answer = WAYS[way](model, CHAT, "")
+
+    assert "Roof." == answer.text
+    assert CHAT == list(read_by(model, "large"))
+    assert len(read_by(model, "small")[3].text) < 0.7 * len(CHAT[3].text)
+    assert {CHAT[3].text} == set(judged)
 
 
 def test_images_tools_and_their_results_pass_untouched() -> None:

@@ -221,3 +221,5 @@ def test_settings_that_cannot_work_are_refused() -> None:
         Concatenation(most=0)
     with pytest.raises(ConfigError, match="tenants"):
         answer_together(honest, ["a", "b"], shared_prompt="", tenants=["x"])
+    with pytest.raises(ConfigError, match="function"):
+        answer_together("a model", ["a"], shared_prompt="")  # type: ignore[arg-type]  # on purpose
