@@ -58,6 +58,11 @@ _FIND = """
 SELECT position, value FROM pickllm_about JOIN pickllm_notes USING (name, position)
 WHERE name = :name AND about = :about ORDER BY position
 """
+_LAST_LETTER = chr(0x10FFFF)
+_SCAN = """
+SELECT key FROM pickllm_entries
+WHERE key >= :prefix AND key <= :beyond AND substr(key, 1, :length) = :prefix ORDER BY key
+"""
 _PUT = """
 INSERT INTO pickllm_entries (key, value, version)
 SELECT :key, :value, 1 WHERE :expect IS NULL OR :expect = 0
@@ -94,11 +99,7 @@ class SqliteStore:
 
     def scan(self, prefix: str) -> Iterator[str]:
         """Keys that begin with ``prefix``, sorted."""
-        keys = self._run(
-            "SELECT key FROM pickllm_entries WHERE substr(key, 1, :length) = :prefix ORDER BY key",
-            prefix=prefix,
-            length=len(prefix),
-        )
+        keys = self._run(_SCAN, prefix=prefix, length=len(prefix), beyond=prefix + _LAST_LETTER)
         return iter([key for (key,) in keys])
 
     def append(self, name: str, notes: Sequence[Note]) -> list[bool]:
