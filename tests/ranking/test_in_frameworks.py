@@ -77,8 +77,8 @@ def test_a_chat_is_routed_as_a_conversation() -> None:
         llms={name: llms.MockLLM(max_tokens=length) for name, length in lengths.items()}, **settings
     )
     blocks = [{"type": "text", "text": LONG}]
-    hard = [("user", blocks), ("assistant", "Because."), ("user", "Why?")]
-    easy = [("system", LONG), ("user", "Hello"), ("assistant", LONG), ("user", "Why?")]
+    hard: list[Any] = [("user", blocks), ("assistant", "Because."), ("user", "Why?")]
+    easy: list[Any] = [("system", LONG), ("user", "Hello"), ("assistant", LONG), ("user", "Why?")]
     easy_there = [llms.ChatMessage(role=role, content=text) for role, text in easy]
     hard_there = [
         llms.ChatMessage(role="user", content=LONG),

@@ -232,7 +232,7 @@ class Oracle:
             hardness, number = map(float, text.split())
             apart = self.noise * np.random.default_rng(int(number)).normal()
             found.append([0.9 - hardness + apart, 0.9 - hardness - apart, hardness])
-        return np.clip(np.array(found), 0.0, 1.0)
+        return np.asarray(np.clip(np.array(found), 0.0, 1.0))
 
 
 def test_a_stack_weighs_the_level_apart_from_the_differences() -> None:
