@@ -1,11 +1,13 @@
 """How much of the gap between two models routers recover, on recorded outcomes of real models.
 
     python benchmarks/ranking_quality.py DATA --encoder MODEL [--cache FOLDER] [--frontier]
+    python benchmarks/ranking_quality.py DATA --encoder MODEL --classifier FOLDER
 
 DATA holds ``outcomes/routellm_{mmlu,gsm8k,mtbench}.parquet`` with columns prompt, split and
 ``MODEL|score``, ``routellm_gsm8k.responses.parquet`` with the answers, and ``mmlu_pro.parquet`` for
-the frontier. MODEL is a folder or name of a sentence transformer. Needs pandas and
-pickllm[ranking,local,sentences].
+the frontier. MODEL is a folder or name of a sentence transformer. With ``--classifier`` only that
+is fine-tuned, on both train splits, kept in FOLDER, and measured as it is and in 8 bits, with its
+time for one prompt. Needs pandas and pickllm[ranking,local,sentences,export].
 
 All is fitted on the train split; gamma, dimensions and the stack's weights come from its folds. The
 rest is fixed below, but not blind: the penalty on words and the range of gammas were set after one
@@ -27,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from pickllm.arrays import Floats
 from pickllm.data import PreferenceTable, from_grades, from_outcomes
@@ -36,8 +39,11 @@ from pickllm.evaluation.frontier import above, aiq, upper_hull
 from pickllm.evaluation.intervals import apgr_difference, apgr_interval
 from pickllm.evaluation.metrics import cpt, routing_curve
 from pickllm.ranking.boosting import Boosting
-from pickllm.ranking.contract import Prompts, Ranker, pair_scores, prompts_of
+from pickllm.ranking.classifier import Classifier, ClassifierSettings
+from pickllm.ranking.contract import FittedRanker, Prompts, Ranker, pair_scores, prompts_of
+from pickllm.ranking.exported import OnnxClassifier, export_classifier
 from pickllm.ranking.factorisation import Factorisation, published_factorisation
+from pickllm.ranking.fine_tuning import Training
 from pickllm.ranking.regression import Neighbours, Ridge
 from pickllm.ranking.selection import best_of, grid
 from pickllm.ranking.similarity import SimilarityBradleyTerry, routellm_similarity
@@ -206,6 +212,56 @@ def compare(train: Graded, tests: Mapping[str, Graded]) -> None:
             print("Stack: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights))
 
 
+def classifier(train: Graded, dev: Graded, encoder: str, folder: Path) -> None:
+    """The encoder itself, fine-tuned; settings are those of the first run, and no others were run.
+
+    It is fine-tuned once: what stands in the folder is measured again.
+    """
+    table, prompts = train.battles()
+    tuned, start = folder / "tuned", time.perf_counter()
+    if not tuned.exists():
+        training = Training(epochs=2, batch=32, tokens=128, bfloat16=True, held_out=0.05)
+        ClassifierSettings(
+            base=encoder, strong=STRONG, weak=WEAK, folder=str(tuned), training=training
+        ).fit(table, prompts)
+    seconds = time.perf_counter() - start
+    rows: dict[str, FittedRanker] = {"classifier": Classifier(tuned)}
+    for name, int8 in (("onnx", False), ("onnx in 8 bits", True)):
+        place = folder / name.replace(" ", "-")
+        if not place.exists():
+            export_classifier(Classifier(tuned), place, int8=int8)
+        rows[name] = OnnxClassifier(place)
+    found = {
+        name: pair_scores(each, dev.prompts, strong=STRONG, weak=WEAK)
+        for name, each in rows.items()
+    }
+    published = routellm_similarity().fit(table, prompts)
+    baseline = pair_scores(published, dev.prompts, strong=STRONG, weak=WEAK)
+    print("| router | APGR [95 %] | CPT 50 % | CPT 80 % | APGR less baseline | fit, s |")
+    print("|---|---|---|---|---|---|")
+    for name, scores in found.items():
+        print(told(name, scores, baseline, dev, seconds))
+    print("\n| | one prompt, median ms | scores off by, mean | at most | rank correlation |")
+    print("|---|---|---|---|---|")
+    for name, each in rows.items():
+        apart = np.abs(found[name] - found["classifier"])
+        rank = spearmanr(found[name], found["classifier"])[0]
+        told_ms = one_by_one(each, dev.prompts)
+        print(f"| {name} | {told_ms:.1f} | {apart.mean():.1e} | {apart.max():.1e} | {rank:.4f} |")
+
+
+def one_by_one(fitted: FittedRanker, prompts: Prompts, count: int = 100) -> float:
+    """Milliseconds for a prompt that comes alone."""
+    fitted.strengths(prompts.take(np.array([0])))
+    took = []
+    for place in range(count):
+        alone = prompts.take(np.array([place * (len(prompts) // count)]))
+        start = time.perf_counter()
+        fitted.strengths(alone)
+        took.append(time.perf_counter() - start)
+    return float(np.median(took)) * 1e3
+
+
 def frontier(folder: Path) -> None:
     """Twelve models: quality over cost as the price of a dollar falls, against all mixtures."""
     frame = pd.read_parquet(folder / "mmlu_pro.parquet")
@@ -255,6 +311,7 @@ def main() -> None:
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--cache", type=Path, default=Path(".ranking-cache"))
     parser.add_argument("--frontier", action="store_true", help="only the pool of twelve models")
+    parser.add_argument("--classifier", type=Path, help="only the fine-tuned encoder, kept here")
     options = parser.parse_args()
     folder = options.data / "outcomes"
     if options.frontier:
@@ -263,10 +320,13 @@ def main() -> None:
     mmlu, gsm8k, again, mtbench = (
         read(folder, name, options.encoder, options.cache) for name in names
     )
+    both_train, both_dev = (mmlu[split].and_(gsm8k[split]) for split in ("train", "dev"))
+    if options.classifier:
+        return classifier(both_train, both_dev, options.encoder, options.classifier)
     compare(
-        mmlu["train"].and_(gsm8k["train"]),
+        both_train,
         {
-            "MMLU and GSM8K": mmlu["dev"].and_(gsm8k["dev"]),
+            "MMLU and GSM8K": both_dev,
             "MMLU and GSM8K, GSM8K's part": gsm8k["dev"],
             "MMLU and GSM8K to MT-Bench": mtbench["all"],
         },

@@ -8,7 +8,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ def read_answers(path: Path) -> dict[str, dict[str, str]]:
         columns = read_columns(path)
         if lacking := {"prompt", "model", "response"}.difference(columns):
             raise ConfigError(f"{path} has no column {min(lacking)}")
-        rows = zip(*(columns[name] for name in ("prompt", "model", "response")), strict=True)
+        wanted = (columns[name] for name in ("prompt", "model", "response"))
+        rows: Iterable[tuple[Any, ...]] = zip(*wanted, strict=True)
     else:
         rows = ((row["prompt"], row["model"], row["response"]) for row in _objects(path))
     found: dict[str, dict[str, str]] = {}

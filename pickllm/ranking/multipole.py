@@ -88,7 +88,7 @@ class MultipolePart:
         if len(self.entry_mass):
             missed *= np.concatenate([self.entry_mass[piece] for piece in slices])
         cells = np.concatenate([self.entry_cell[piece] for piece in slices])
-        return np.maximum(sums + np.bincount(cells, missed, len(sums)), 0.0)
+        return np.asarray(np.maximum(sums + np.bincount(cells, missed, len(sums)), 0.0))
 
     def _places(self, clusters: Integers, slices: list[slice]) -> Integers:
         """Where the rows of near entries stand among the near rows."""

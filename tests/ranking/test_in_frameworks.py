@@ -56,3 +56,37 @@ def test_an_llm_routes_by_it(policy: Policy[Any]) -> None:
 
     assert "text text" == model.complete(LONG).text
     assert "text" == model.complete(SHORT).text
+
+
+def test_a_chat_is_routed_as_a_conversation() -> None:
+    """In both: a short question after a long one is as hard as that, its content in blocks or not.
+
+    A system message and an answer, however long, make it no harder.
+    """
+    models = pytest.importorskip("langchain_core.language_models", reason="it is LangChain's")
+    llms = pytest.importorskip("llama_index.core.llms", reason="it is LlamaIndex's")
+    from langchain_pickllm import RoutedChatModel
+    from llamaindex_pickllm import RoutedLLM
+
+    settings: dict[str, Any] = {"arms": PRICES, "policy": POLICIES["routellm"], "seed": 1}
+    chat = RoutedChatModel(
+        models={name: models.FakeListChatModel(responses=[name]) for name in PRICES}, **settings
+    )
+    lengths = {"small": 1, "large": 2}
+    llm = RoutedLLM(
+        llms={name: llms.MockLLM(max_tokens=length) for name, length in lengths.items()}, **settings
+    )
+    blocks = [{"type": "text", "text": LONG}]
+    hard: list[Any] = [("user", blocks), ("assistant", "Because."), ("user", "Why?")]
+    easy: list[Any] = [("system", LONG), ("user", "Hello"), ("assistant", LONG), ("user", "Why?")]
+    easy_there = [llms.ChatMessage(role=role, content=text) for role, text in easy]
+    hard_there = [
+        llms.ChatMessage(role="user", content=LONG),
+        llms.ChatMessage(role="assistant", content="Because."),
+        llms.ChatMessage(role="user", content="Why?"),
+    ]
+
+    assert ["large", "small"] == [chat.invoke(talk).content for talk in (hard, easy)]
+    for talk in (hard_there, easy_there):
+        llm.chat(talk)
+    assert ["large", "small"] == [record.decision.arm for record in llm.router.ledger]

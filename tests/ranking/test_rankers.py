@@ -1,6 +1,6 @@
 """What holds for every ranker, and what each one is for."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from pickllm import ConfigError
-from pickllm.data import PreferenceTable
+from pickllm.arrays import Floats
+from pickllm.data import MARK, PreferenceTable, from_grades
+from pickllm.evaluation import OutcomeTable
 from pickllm.evaluation.metrics import apgr, routing_curve
 from pickllm.ranking import boosting, factorisation, regression, stack, words
 from pickllm.ranking.boosting import Boosting
@@ -208,6 +210,44 @@ def test_any_text_has_features(text: str) -> None:
     table, prompts = worded(60)
     odd = Prompts(texts=(text,), vectors=np.zeros((1, 8), dtype=np.float32))
     assert np.isfinite(WordRidge(bits=8).fit(table, prompts).strengths(odd)).all()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Oracle:
+    """A ranker of prompts "hardness number": it knows the first, and makes noise by the second."""
+
+    noise: float
+
+    def fit(self, table: PreferenceTable, prompts: Prompts) -> "Oracle":
+        """Nothing to learn."""
+        return self
+
+    arms: tuple[str, ...] = ("a", "b", MARK)
+    dim: int = 0
+
+    def strengths(self, prompts: Prompts) -> Floats:
+        """Right about the level, and wrong by chance about who is better."""
+        found = []
+        for text in prompts.texts:
+            hardness, number = map(float, text.split())
+            apart = self.noise * np.random.default_rng(int(number)).normal()
+            found.append([0.9 - hardness + apart, 0.9 - hardness - apart, hardness])
+        return np.asarray(np.clip(np.array(found), 0.0, 1.0))
+
+
+def test_a_stack_weighs_the_level_apart_from_the_differences() -> None:
+    """A member that knows how hard prompts are, and not who is good at them, is believed so far."""
+    rng = np.random.default_rng(0)
+    hardness = rng.random(300).round(3)
+    score = (rng.random((300, 2)) < 0.9 - 0.8 * hardness[:, None]).astype(float)
+    blank = np.zeros_like(score)
+    outcomes = OutcomeTable(arms=("a", "b"), score=score, cost_usd=blank, latency_s=blank)
+    table = from_grades(outcomes, [f"{each} {at}" for at, each in enumerate(hardness)])
+
+    fitted = Stack(members={"oracle": Oracle(noise=0.2)}).fit(table, prompts_of(table))
+
+    assert 0.5 < fitted.level_weights[0]
+    assert 0.2 > fitted.weights[0]
 
 
 def test_a_stack_leaves_out_what_does_not_help() -> None:

@@ -76,8 +76,12 @@ def test_another_judge_and_another_rubric_are_asked_anew(tmp_path: Path) -> None
     file = tmp_path / "said"
     all_verdicts(PairJudge(ask=prefers("is 4")), file)
 
-    for other in ({"name": "other"}, {"rubric": "Prefer the shorter one."}):
-        assert 4 == len(all_verdicts(PairJudge(ask=prefers("is 4"), **other), file))
+    ask = prefers("is 4")
+    for other in (
+        PairJudge(ask=ask, name="other"),
+        PairJudge(ask=ask, rubric="Prefer the shorter one."),
+    ):
+        assert 4 == len(all_verdicts(other, file))
 
 
 def test_failures_and_mumbling_leave_a_pair_open(tmp_path: Path) -> None:
