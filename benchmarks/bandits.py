@@ -194,7 +194,8 @@ def hull(table: OutcomeTable, cost_usd: float) -> float:
     """Best mean score of a fixed mixture of arms that spends no more, on the measured prompts."""
     part = table.take(np.arange(LEARN, len(table)))
     costs, scores = part.cost_usd.mean(axis=0), part.score.mean(axis=0)
-    best = max((s for c, s in zip(costs, scores, strict=True) if c <= cost_usd), default=0.0)
+    cheapest = float(scores[costs.argmin()])  # for who spends less than that by luck
+    best = max((s for c, s in zip(costs, scores, strict=True) if c <= cost_usd), default=cheapest)
     for i, low in enumerate(costs):
         for j, high in enumerate(costs):
             if low <= cost_usd < high:
