@@ -11,6 +11,7 @@ from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_pickllm.opening import by_name, opening
 from langchain_pickllm.text_models import as_chat
 from langchain_pickllm.wrappers import bare, chat_model_below, is_bare_pipeline
+from pickllm.construction import stated_limit
 from pickllm.errors import ConfigError
 from pickllm.pool import Pool
 from pickllm.types import Arm, Capability
@@ -25,6 +26,10 @@ _PROFILE: Mapping[str, Capability] = {
     "tool_calling": "tools",
     "structured_output": "structured_output",
 }
+
+_LONGEST = ("max_tokens", "max_output_tokens", "num_predict")
+"""What models call the longest answer that they are set to give. A profile's is not looked at: what
+a model could give at the very most is no estimate for a `pickllm.Budget` to set aside."""
 
 
 def models_of(given: object) -> dict[str, Runnable[Any, Any]]:
@@ -112,6 +117,7 @@ def _completed(arm: Arm, model: Runnable[Any, Any], timeout_s: float | None) -> 
         arm,
         can={**_capabilities(chat, profile), **arm.can},
         context_tokens=arm.context_tokens or profile.get("max_input_tokens"),
+        max_tokens_out=arm.max_tokens_out or stated_limit(chat, _LONGEST),
     )
     if arm.usd_per_hour is None and arm.usd_per_mtok_in is None and arm.model is None:
         arm = replace(arm, model=_model_name(chat), provider=arm.provider or _provider(chat))

@@ -10,6 +10,7 @@ from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llamaindex_pickllm.local import LocalLLM
+from pickllm.construction import stated_limit
 from pickllm.errors import ConfigError
 from pickllm.types import Arm, Capability
 
@@ -28,6 +29,9 @@ _READS: Mapping[str, Capability] = {
 _TEXT_ONLY = (CustomLLM, LocalLLM)
 """LLMs that read text alone, and have no price in a table: they run here, or are one's own."""
 
+_LONGEST = ("max_tokens", "max_new_tokens", "num_output")
+"""What LLMs call the longest answer that they are set to give. Their metadata is not looked at: it
+says 256 where nobody has said anything."""
 
 _SECRET = ("key", "secret", "password", "credential", "auth", "header")
 """What names of settings hold that give access to a model."""
@@ -130,6 +134,7 @@ def _completed(
         arm,
         can={"tools": calls_tools(llm), **_readable(llm, reads), **arm.can},
         context_tokens=arm.context_tokens or max(metadata.context_window, 1),
+        max_tokens_out=arm.max_tokens_out or stated_limit(llm, _LONGEST),
     )
     stated = (arm.usd_per_hour, arm.usd_per_mtok_in, arm.model)
     if all(price is None for price in stated) and not isinstance(llm, _TEXT_ONLY):

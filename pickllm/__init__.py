@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         Random,
         ValuePolicy,
         Watched,
+    )
+    from pickllm.policies.recipes import (
         beta_thompson,
         contextual,
         discounted_ucb,
@@ -83,7 +85,8 @@ else:
             "features": "Combined HashedText Surface",
             "health": "Breaker",
             "policies": "Contextual Drift Fixed FunctionPolicy Guarded LearningAutomaton Random "
-            "ValuePolicy Watched beta_thompson contextual discounted_ucb epsilon_greedy "
+            "ValuePolicy Watched",
+            "policies.recipes": "beta_thompson contextual discounted_ucb epsilon_greedy "
             "lin_thompson lin_ucb logistic q_learning softmax square_cb ucb1",
             "pool": "Pool",
             "rewards": "PaperReward WeightedReward",

@@ -213,7 +213,7 @@ class Books:
         if self._learns_from is not None and "scorer" not in self._learns_from:
             return
         experience = self.learner.credit_draft(record, attempt, score)
-        slim = replace(experience.decision, values=(), shadow=(), ineligible={})
+        slim = replace(experience.decision, values=(), ineligible={})
         source = f"draft of {attempt.arm}"
         self.keeper.note(
             Judged(
@@ -369,7 +369,7 @@ def _judged(record: Record, feedback: Feedback, before: Experience | None) -> Ju
     experience = record.source_to_lesson.get(feedback.source)
     if experience is None or experience is before:
         return None
-    slim = replace(experience.decision, values=(), shadow=(), ineligible={})
+    slim = replace(experience.decision, values=(), ineligible={})
     return Judged(
         experience=replace(experience, decision=slim),
         source=feedback.source,

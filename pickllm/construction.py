@@ -1,13 +1,13 @@
 """What stands beside the models when an adapter's routed model is made, checked in one place."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from pickllm.errors import ConfigError
 from pickllm.router import Router
 
-__all__ = ["check_kinds", "check_router"]
+__all__ = ["check_kinds", "check_router", "stated_limit"]
 
 
 def check_router(
@@ -46,3 +46,9 @@ def check_kinds(*, seed: object, sticky: object, namespace: object) -> None:
         raise ConfigError(f"sticky must be True or False; it is {type(sticky).__name__}")
     if not isinstance(namespace, str) or not namespace:
         raise ConfigError("namespace must be a string that is not empty, such as 'default'")
+
+
+def stated_limit(model: object, names: Iterable[str]) -> int | None:
+    """The first of these attributes of a model that is a whole number above 0; None for none."""
+    values = (getattr(model, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int) and value > 0), None)

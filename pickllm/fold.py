@@ -17,7 +17,7 @@ from pickllm.lessons import Lesson, Lessons, Teaching
 from pickllm.protocols import Noted, Observer, Policy, Renewable
 from pickllm.types import Attempt, Observation
 
-__all__ = ["Fold", "Snapshot", "lessons_of"]
+__all__ = ["Fold", "Snapshot", "decoded_or_none", "lessons_of"]
 
 S = TypeVar("S")
 
@@ -123,7 +123,7 @@ class Fold:
 
     def _versions_before(self, event: Judged, position: int) -> list[tuple[int, Judged]]:
         notes = [n for n in self._about(event.experience.decision.id) if n.position < position]
-        events = [(noted.position, _decoded(noted)) for noted in notes]
+        events = [(noted.position, decoded_or_none(noted)) for noted in notes]
         return [
             (at, judged)
             for at, judged in events
@@ -175,7 +175,8 @@ def _seen(event: Decided, attempt: Attempt) -> Observation:
     return Observation(decision=event.decision, attempt=attempt)
 
 
-def _decoded(noted: Noted) -> Event | None:
+def decoded_or_none(noted: Noted) -> Event | None:
+    """What a note says; None where only a newer program can read it."""
     try:
         return decode(noted.value)
     except StateConflict:

@@ -19,10 +19,10 @@ from typing import Any
 
 from pickllm.errors import StateConflict, StoreUnavailable
 from pickllm.events import Event, Traced, decode, encode
-from pickllm.fold import Fold, Snapshot, lessons_of
+from pickllm.fold import Fold, Snapshot, decoded_or_none, lessons_of
 from pickllm.lessons import Teaching
 from pickllm.lock import Lock
-from pickllm.protocols import KeepsJournal, Note, Noted, Policy
+from pickllm.protocols import KeepsJournal, Note, Noted, Policy, is_additive
 from pickllm.stores.codec import decode as decode_state
 from pickllm.stores.codec import encode as encode_state
 from pickllm.together import Together
@@ -40,7 +40,9 @@ _WAITING = 10_000
 _AT_ONCE = 500
 """Events written, or read, in one go."""
 _BEHIND = 500
-"""Events after which a new snapshot is worth writing."""
+"""Events after which a new snapshot is worth writing, or reading another worker's."""
+_BYTES_TO_LEARN = 500
+"""Of a snapshot are read in the time that it takes to learn from an event."""
 _REMEMBERED = 100_000
 """Events before the snapshot that a journal keeps, for late feedback."""
 _REST_S = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -77,6 +79,7 @@ class Keeper:
         self._news: list[Event] = []
         self._version = 0
         self._snapshot_position = 0
+        self._snapshot_bytes = 0
         self._synced_s = clock()
         self._failures = 0
         self._retry_s = 0.0
@@ -275,13 +278,41 @@ class Keeper:
             if noted and noted[0].position > self._fold.position + 1:
                 self._skip(store, noted[0].position)
                 continue
+            if len(noted) >= _BEHIND and self._jump(store):
+                continue
             for note in noted:
-                event = self._fold.read(note)
-                if event is not None and self._unread.pop(event.key, None) is None:
-                    self._news.append(event)
+                self._heard(self._fold.read(note))
             if len(noted) < _AT_ONCE:
                 break
         self._synced_s = self._clock()
+
+    def _heard(self, event: Event | None) -> None:
+        """An event of ours is read; one of the others' is news."""
+        if event is not None and self._unread.pop(event.key, None) is None:
+            self._news.append(event)
+
+    def _jump(self, store: KeepsJournal) -> bool:
+        """Take what others have learnt from the next events, where that is less work; True then.
+
+        Policies that cannot unlearn keep their newest lessons, so they learn each themselves.
+        """
+        if not is_additive(self._policy) or self._snapshot_bytes > _BEHIND * _BYTES_TO_LEARN:
+            return False
+        found = self._newer_snapshot(store)
+        if found is None or found.position < self._fold.position + _BEHIND:
+            return False
+        events, position = [], self._fold.position
+        while position < found.position:
+            limit = min(found.position - position, _AT_ONCE)
+            noted = store.read(self.journal, after=position, limit=limit)
+            if len(noted) < limit or noted[0].position > position + 1:
+                return False
+            events += [decoded_or_none(note) for note in noted]
+            position = noted[-1].position
+        self._go_on_from(found)
+        for event in events:  # once nothing can fail any more
+            self._heard(event)
+        return True
 
     def _skip(self, store: KeepsJournal, first: int) -> None:
         """What is missing was trimmed while nobody read here: a snapshot has learnt from it."""
@@ -322,21 +353,32 @@ class Keeper:
         return entry.value if entry else b""
 
     def _read_snapshot(self, store: KeepsJournal) -> None:
+        found = self._newer_snapshot(store)
+        if found is not None:
+            self._go_on_from(found)
+
+    def _newer_snapshot(self, store: KeepsJournal) -> Snapshot[Any] | None:
+        """The one that stands in the store, where it has not fallen behind what is known here."""
         entry = store.get(self.key)
         if entry is None:
-            return
+            return None
         like = Snapshot(state=self._fresh)
         found = decode_state(entry.value, like=like, policy=self._state_name)
-        self._version = entry.version
-        if found.position >= self._fold.position:
-            self._fold = self._fold_from(found)
-            self._snapshot_position = found.position
+        self._version, self._snapshot_bytes = entry.version, len(entry.value)
+        return found if found.position >= self._fold.position else None
+
+    def _go_on_from(self, snapshot: Snapshot[Any]) -> None:
+        counts = self._fold.counts
+        self._fold = self._fold_from(snapshot)
+        self._fold.counts = counts
+        self._snapshot_position = snapshot.position
 
     def _write_snapshot(self, store: KeepsJournal, *, at_least: int) -> None:
         snapshot = self._fold.snapshot()
         if snapshot.position - self._snapshot_position < at_least:
             return
         data = encode_state(snapshot, policy=self._state_name)
+        self._snapshot_bytes = len(data)
         try:
             self._version = store.put(self.key, data, expect=self._version)
         except StateConflict:  # another worker has written one: as good

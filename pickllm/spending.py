@@ -142,10 +142,12 @@ class Spending:
         """
         account = self._account(tenant)
         left = self._left(account)
-        dearest = max((amount or 0 for amount in arm_to_most.values()), default=0)
+        dearest = max([amount or 0 for amount in arm_to_most.values()], default=0)
         if dearest > left and self._store is not None:
             self._exchange(account, 0)  # others may have given something back
             left = self._left(account)
+        if arm_to_most and dearest <= left and None not in arm_to_most.values():
+            return tuple(arm_to_most), {}
         reasons = {arm: self._why_not(tenant, amount, left) for arm, amount in arm_to_most.items()}
         able = tuple(arm for arm, reason in reasons.items() if not reason)
         if not able:

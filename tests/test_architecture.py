@@ -108,11 +108,7 @@ def imports_of(path: Path, *, at_top: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             assert node.module is not None
-            if node.module == CORE.name:  # a part of the core, or a public name
-                named = [alias.name for alias in node.names]
-                found.update(f"pickllm.{n}" if (CORE / n).is_dir() else "pickllm" for n in named)
-            else:
-                found.add(node.module)
+            found.add(node.module)
     return found
 
 

@@ -106,8 +106,7 @@ class HashedText:
         # the lowest bit is the sign, those above it the place: both in one count
         places = (mixed % np.uint64(2 * self.dim)).astype(np.int64)
         sums = np.bincount(places, weights=weights, minlength=2 * self.dim)
-        signed: NDArray[np.float64] = sums[1::2] - sums[::2]
-        return signed
+        return (sums[1::2] - sums[::2]).astype(np.float64, copy=False)
 
 
 def _codes(text: str, most_bytes: int) -> NDArray[np.uint8]:

@@ -525,3 +525,22 @@ def test_a_bare_function_is_told_how_it_becomes_an_arm() -> None:
     """It might as well be a class that was not called."""
     with pytest.raises(ConfigError, match=r"a function becomes one by RunnableLambda"):
         RoutedChatModel(models={"only": cast("Any", silent)})
+
+
+@pytest.mark.parametrize("limit", [None, 300])
+def test_longest_answer_is_the_one_that_the_model_is_set_to(limit: int | None) -> None:
+    """A budget sets aside what the arm may answer at most; what the user states comes first."""
+
+    class Limited(ScriptedChatModel):
+        max_tokens: int | None = limit
+
+    models = {"only": Limited(), "told": Limited()}
+    pool = RoutedChatModel(models=models, arms={"told": Arm(max_tokens_out=10)}).router.pool
+    assert (limit, 10) == (pool["only"].max_tokens_out, pool["told"].max_tokens_out)
+
+
+@pytest.mark.parametrize("setting", [{"seed": "1"}, {"sticky": "no"}, {"namespace": ""}], ids=str)
+def test_settings_of_a_wrong_kind_are_refused(setting: dict[str, Any]) -> None:
+    """They are named when the model is made, not when it is first asked."""
+    with pytest.raises(ConfigError, match=next(iter(setting))):
+        RoutedChatModel(models={"only": ScriptedChatModel()}, **setting)

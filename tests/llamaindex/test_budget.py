@@ -71,3 +71,15 @@ def test_a_router_brings_its_own_budget() -> None:
     llm = capped()
     with pytest.raises(ConfigError, match="a router brings its own budget"):
         RoutedLLM(llms=llm.llms, router=llm.router, budget=Budget(usd=1.0))
+
+
+@pytest.mark.parametrize("limit", [None, 300])
+def test_longest_answer_is_the_one_that_the_llm_is_set_to(limit: int | None) -> None:
+    """Set aside is what the arm may answer at most; where nobody set it, the budget says."""
+
+    class Limited(ScriptedLLM):
+        max_tokens: int | None = limit
+
+    routed = RoutedLLM(llms={"only": Limited(), "told": Limited()}, arms={"told": ARM})
+    pool = routed.router.pool
+    assert (limit, 10) == (pool["only"].max_tokens_out, pool["told"].max_tokens_out)

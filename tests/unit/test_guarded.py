@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pickllm import ConfigError, Fixed, Guarded, Request, Router
+from pickllm import ConfigError, Fixed, Guarded, Request, Router, epsilon_greedy
 from pickllm.policies import GuardedState
-from tests.unit.doubles import answered, priced
+from pickllm.stores import MemoryStore
+from tests.unit.doubles import answered, priced, settled
 
 FEW = 30
 """Sessions; a guard that errs once in twenty would open in two of them at most, nearly always."""
@@ -80,3 +81,23 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None
     """A setting out of its range is an error when it is made."""
     with pytest.raises(ConfigError):
         Guarded(**{"policy": Fixed(arm="a"), "baseline": "b", **settings})
+
+
+def test_workers_of_one_store_compare_together() -> None:
+    """What one of them was told counts in the comparison of all."""
+    store = MemoryStore()
+    first, second = (
+        Router(
+            arms=priced("old", "new"),
+            policy=Guarded(policy=epsilon_greedy(), baseline="old"),
+            store=store,
+            seed=seed,
+        )
+        for seed in (1, 2)
+    )
+    for _ in range(40):
+        first.feedback(settled(first).id, 1.0)
+    first.save()
+    second.save()
+    assert 40 == second.state.count
+    assert first.state == second.state

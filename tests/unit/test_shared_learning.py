@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pickllm import Request, Router, StoreUnavailable, UnknownDecision, drive
-from pickllm.policies import epsilon_greedy, q_learning
+from pickllm.policies import Contextual, ContextualState, epsilon_greedy, q_learning
 from pickllm.protocols import Note, Noted
 from pickllm.stores import MemoryStore, SqliteStore
-from pickllm.types import Attempt, Decision, Hold, Outcome
+from pickllm.types import Attempt, Decision, Experience, Hold, Outcome
 from tests.unit.doubles import answered, priced, settled
 
 
@@ -306,3 +306,30 @@ def test_namespaces_of_one_file_have_positions_of_their_own(tmp_path: Any) -> No
     store.trim("busy", upto=4)
     assert 1 == len(store.read("quiet", after=0, limit=9))
     store.close()
+
+
+def test_worker_that_fell_behind_goes_on_from_the_others_snapshot() -> None:
+    """What they have learnt it takes over as a whole; its own lessons among it count once."""
+    store, seen = MemoryStore(), []
+
+    class Counting(Contextual):
+        def learn(self, state: ContextualState, experience: Experience) -> ContextualState:
+            seen.append(experience.decision.id)
+            return super().learn(state, experience)
+
+    behind = Router(arms=priced("a", "b"), store=store, policy=Counting(), seed=1)
+    busy = Router(arms=priced("a", "b"), store=store, policy=Contextual(), seed=2)
+    for _ in range(5):
+        behind.feedback(settled(behind).id, 0.5)
+    held = settled(behind)
+    for _ in range(700):
+        busy.feedback(settled(busy).id, 1.0)
+    busy.feedback(held.id, 0.2)
+    busy.save()
+    seen.clear()
+    behind.save()
+    assert busy.state == behind.state
+    assert 706 == behind.state.steps
+    assert len(seen) < 500  # and not all 706
+    assert {"user": 0.2} == behind.explain(held.id).source_to_score
+    assert "repeated" == behind.feedback(held.id, 0.9)
