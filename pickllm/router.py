@@ -425,17 +425,18 @@ class Router:
             ConfigError: Its name is taken; or its price is unknown where those of all others are
                 known, for then cost would count for none.
         """
-        pool = Pool((*(self.pool[name] for name in self.pool.names), arm))
-        if arm.name in pool.unpriced and not self.pool.unpriced:
-            raise ConfigError(
-                f"no price is known for {arm.name!r}, and then cost would count for no arm: state "
-                "usd_per_hour, or usd_per_mtok_in and usd_per_mtok_out"
-            )
-        policy_for(self.policy, pool, self.reward)
-        self.pool = self._decider.pool = pool
-        for part in (self._spending, self._recalling):
-            if part is not None:
-                part.pool = pool
+        with self._books.lock:
+            pool = Pool((*(self.pool[name] for name in self.pool.names), arm))
+            if arm.name in pool.unpriced and not self.pool.unpriced:
+                raise ConfigError(
+                    f"no price is known for {arm.name!r}, and then cost would count for no arm: "
+                    "state usd_per_hour, or usd_per_mtok_in and usd_per_mtok_out"
+                )
+            policy_for(self.policy, pool, self.reward)
+            self.pool = self._decider.pool = pool
+            for part in (self._spending, self._recalling):
+                if part is not None:
+                    part.pool = pool
 
     def model_updated(self, arm: str) -> None:
         """Say that the model behind an arm is not what it was: little of what was learnt is kept.

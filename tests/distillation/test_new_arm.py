@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,20 @@ def test_an_arm_that_cannot_be_is_refused(arm: Arm, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         router.add_arm(arm)
     assert ("large",) == router.pool.names
+
+
+def test_arms_that_come_at_once_all_come() -> None:
+    """While requests go on in other threads; none is lost, and none is asked before it is there."""
+    router = Router(arms=[LARGE], seed=1)
+    comers = [replace(STUDENT, name=f"student {number}") for number in range(8)]
+
+    with ThreadPoolExecutor(6) as threads:
+        waiting: list[Future[Any]] = [threads.submit(router.add_arm, arm) for arm in comers]
+        waiting += [threads.submit(answer, router, 40, lambda _: 1.0, seed) for seed in (1, 2)]
+        for each in waiting:
+            each.result()
+
+    assert {"large", *(arm.name for arm in comers)} == set(router.pool.names)
 
 
 # ---- in the frameworks ---------------------------------------------------------------------------
