@@ -223,7 +223,9 @@ class AnswerScoring:
         )
 
 
-def logits_of(weights: AnswerWeights, rows: AnswerRows, arms: Sequence[str]) -> NDArray[np.float64]:
+def logits_of(
+    weights: AnswerWeights, rows: AnswerRows, arms: Sequence[str] | Integers
+) -> NDArray[np.float64]:
     """What weights say of many answers at once, ``[answers]``."""
     looks = standardised(rows.looks, weights.center, weights.spread)
     own = [weights.arm_to_offset.get(arm, 0.0) for arm in arms]

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -74,7 +73,7 @@ class AddingLLM(CustomLLM):
         """The sum, word by word."""
         self.asked.append(prompt)
 
-        def pieces() -> Iterator[CompletionResponse]:
+        def pieces() -> CompletionResponseGen:
             text = ""
             for word in answer(prompt, slips=self.slips).split(" "):
                 text += f" {word}" if text else word

@@ -1,5 +1,6 @@
 """The scorers that cascades are made with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -207,13 +208,13 @@ def test_fitted_log_probabilities_tell_sure_answers() -> None:
 
 def test_self_consistency_asks_the_arm_that_answered() -> None:
     """Samples that fail are left out, and an arm that cannot be asked is not judged."""
-    said = iter(["The answer is 5", "The answer is 6", "Answer: 5", RuntimeError("down")])
+    said: Iterator[str | None] = iter(["The answer is 5", "The answer is 6", "Answer: 5", None])
 
     def ask(prompt: str) -> str:
         assert prompt == ASKED.text
         answer = next(said)
-        if isinstance(answer, Exception):
-            raise answer
+        if answer is None:
+            raise RuntimeError("down")
         return answer
 
     scorer = SelfConsistency(arm_to_ask={"small": ask})
