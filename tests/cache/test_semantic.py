@@ -1,11 +1,14 @@
 """Neighbours: the nearest are found, among few by comparison and among many by FAISS."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from pickllm.arrays import unit_rows
-from pickllm.cache import semantic
+from pickllm.cache import AnswerCache, semantic
 from pickllm.cache.semantic import Neighbours
+from pickllm.testing import kept_answer, plain_request
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +75,29 @@ def test_vectors_that_say_nothing_are_left_out() -> None:
     assert [] == known.nearest(np.ones(3, dtype=np.float32), 4)
     assert [] == known.nearest(np.zeros(3, dtype=np.float32), 4)
     assert [] == known.nearest(np.ones(9, dtype=np.float32), 4)
+
+
+def test_a_cache_feeds_faiss_beside_its_lookups() -> None:
+    """Among many near questions the right ones are found, while and after the index is built."""
+    cache = AnswerCache(semantic=True, verified_share=0.0)
+    for number in range(600):
+        cache.keep(plain_request(f"What does the lamp number {number} cost?"), kept_answer())
+    similarities = []
+    for number in range(0, 600, 5):
+        request = plain_request(f"What does the old lamp number {number} cost?")
+        assert cache.recall(request) is None
+        similarities.append(cache.explain(request.id).similarity)
+    for thread in threading.enumerate():
+        if thread.name == "pickllm-answers":
+            thread.join()
+
+    (known,) = cache._shelved._partition_to_neighbours.values()
+    assert 600 == len(known)
+    assert known._indexed >= 200
+    assert "errors" not in cache.stats()
+    request = plain_request("What does the old lamp number 7 cost?")
+    assert cache.recall(request) is None
+    assert ("added", "acceptance") == (
+        cache.explain(request.id).kind,
+        cache.explain(request.id).refused,
+    )
