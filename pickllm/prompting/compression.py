@@ -101,10 +101,10 @@ class Extractive:
         overlap = _scaled(_bm25(counts, _words(question)))
         central = _scaled(_centrality(counts))
         weight = self.question_weight if any(overlap) else 0.0
-        seen: set[frozenset[str]] = set()
+        seen: set[tuple[tuple[str, int], ...]] = set()
         saliences = []
         for count, near, mid in zip(counts, overlap, central, strict=True):
-            words = frozenset(count)
+            words = tuple(count.items())  # in their order: "Ann beat Bob" is not "Bob beat Ann"
             saliences.append(0.0 if words in seen else weight * near + (1.0 - weight) * mid)
             seen.add(words)
         return saliences

@@ -65,6 +65,13 @@ def test_an_emptied_line_goes_whole() -> None:
     assert f"{FACT}\nThe treasure was hidden by Ann." == short
 
 
+def test_repeats_go_first_and_words_turned_round_are_none() -> None:
+    """What was said already is said; the same words in another order say something else."""
+    text = "Ann met Bob. Ann met Bob. Bob met Ann."
+
+    assert "Ann met Bob. Bob met Ann." == Extractive(rate=0.7).compressed(text, "Who met Ann?")
+
+
 def test_code_stays_on_its_lines() -> None:
     """Though the sentence before it has gone."""
     text = f"Look here. {FILLER}\n```\nx = 1\n```\n{FILLER}"
