@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pickllm.demo.interrupts import noted_interrupts
 from pickllm.demo.session import OnTask
 from pickllm.evaluation import Summary
 from pickllm.evaluation.page import Page, summary_rows
@@ -67,11 +68,13 @@ class Report:
             TimeElapsedColumn(),
             TextColumn("{task.fields[arms]}"),
         ]
-        with Progress(*columns, console=self.console) as bar:
+        with noted_interrupts() as interrupted, Progress(*columns, console=self.console) as bar:
             task = bar.add_task(what, total=total, arms="")
 
             def on_task(router: Router) -> None:
                 bar.update(task, advance=1, arms=_arms_line(router) if live else "")
+                if interrupted():
+                    raise KeyboardInterrupt
 
             yield on_task
 
