@@ -10,26 +10,22 @@ What came of decisions, and what was learnt from it, stands in its `pickllm.book
 """
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from pickllm.adapting import adapted
 from pickllm.books import Books, Verdict
 from pickllm.budget import Budget
-from pickllm.cascade import Answered
 from pickllm.convergence import Convergence, convergence
 from pickllm.deciding import Decider
-from pickllm.errors import ConfigError, StoreUnavailable, UnknownDecision
+from pickllm.desk import FrontDesk, in_background
+from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
-from pickllm.features import features_of, featurizer_name
+from pickllm.features import featurizer_name
 from pickllm.flow import answer
-from pickllm.handover import unless_left
 from pickllm.health import Breaker
-from pickllm.judging import draft_score, score_or_none
 from pickllm.keeper import Keeper
 from pickllm.learner import Learner
 from pickllm.ledger import Ledger, Relay
@@ -45,7 +41,7 @@ from pickllm.protocols import (
     Reward,
     state_name,
 )
-from pickllm.recalling import Recalling, outcome_of
+from pickllm.recalling import Recalling
 from pickllm.rewards import checked_score
 from pickllm.scoring import ScorerLike, scorer_of
 from pickllm.settings import (
@@ -71,25 +67,16 @@ from pickllm.stores import StoreLike, store_of
 from pickllm.transcripts import Transcripts
 from pickllm.types import (
     Arm,
-    Attempt,
     Decision,
-    Draft,
-    Move,
     Outcome,
-    Reply,
     Request,
     Routed,
-    Said,
     Vector,
-    Work,
 )
 
 __all__ = ["Router"]
 
 logger = logging.getLogger("pickllm")
-
-_SILENCE = 100
-"""Decisions without any feedback after which a warning is due."""
 
 
 class Router:
@@ -157,7 +144,6 @@ class Router:
             None if adaptations is None else adaptations_of(adaptations, arms=self.pool.names)
         )
         self.transcripts = transcripts_of(transcripts)
-        self._instant = bool(getattr(self.featurizer, "instant", False))
         self._clock = clock
         opened = None if store is None else store_of(store)
         capped = budget_of(budget, self.pool)
@@ -204,27 +190,29 @@ class Router:
             if answers is None
             else Recalling(answers, pool=self.pool, count=self._books.count, clock=clock)
         )
+        self._desk = FrontDesk(
+            decider=self._decider,
+            books=self._books,
+            scorer=self.scorer,
+            cascade=self.cascade,
+            adaptation=self.adaptations,
+            recalling=self._recalling,
+            transcripts=self.transcripts,
+        )
         check_prices(self.pool, self.reward)
 
     # Deciding
 
     def flow(self, request: Request) -> Asking[Routed]:
         """One request as steps for a driver; see `pickllm.flow` and `pickllm.drive`."""
-        return answer(self, request)
+        return answer(self._desk, request)
 
     def featurize(self, request: Request) -> Asking[Vector | None]:
-        """The prompt as a vector; zeros where the featurizer fails, which is counted and logged."""
-        if self._books.keeper.stale:
-            yield Work(run=self._books.save)
-        if self._books.keeper.keeps and request.hold and not self.knows(request.hold.continues):
-            yield Work(run=partial(self._fetch, request.hold.continues))
-        if self.featurizer is None or self._instant:
-            return None  # `decide` looks for itself: a thread would take longer
-        try:
-            features: Vector = yield Work(run=partial(features_of, self.featurizer, request))
-        except Exception as error:  # an answer without a look at the prompt is still an answer
-            return self._decider.blind(error)
-        return features
+        """The prompt as a vector, for `decide`, as steps for a driver; None where it looks itself.
+
+        Takes over what other workers have learnt, where that is due.
+        """
+        return self._desk.featurize(request)
 
     def decide(self, request: Request, features: Vector | None = None) -> Decision:
         """Choose an arm and enter the decision in the ledger, without calling anything.
@@ -239,96 +227,7 @@ class Router:
             NoEligibleArm: No arm may answer.
             BudgetExceeded: None of those that may is affordable.
         """
-        decision = self._decider.decide(request, features, self.state)
-        try:
-            self._enter(decision, request.trace_ids)
-        except BaseException:
-            if self._spending is not None:
-                self._spending.withdraw(decision)
-            raise
-        return decision
-
-    def dispatch(self, request: Request, features: Vector | None) -> Asking[Decision]:
-        """`decide` for a flow: where it may wait for a store, a driver does."""
-        if self._spending is None or not self._spending.waits:
-            return self.decide(request, features)
-        decision = yield from unless_left(
-            partial(self.decide, request, features), undo=self._called_off
-        )
-        return decision
-
-    def climbs(self, request: Request, decision: Decision) -> bool:
-        """Whether a cascade goes on from the arm chosen: not inside a tool loop, and so on."""
-        free = not request.once and decision.held is None
-        return self.cascade is not None and free and len(decision.arms) > 1
-
-    @property
-    def hold_back_chars(self) -> int:
-        """How much of a stream is read before a cascade scores it."""
-        return self.cascade.hold_back_chars if self.cascade is not None else 1
-
-    def next_move(
-        self, request: Request, decision: Decision, drafts: Sequence[Draft], gone: Collection[str]
-    ) -> Move:
-        """What the cascade does now; ``gone`` are arms that failed, or that nobody can afford."""
-        return self._decider.next_move(request, decision, drafts, gone)
-
-    def afford(self, decision: Decision, arm: str) -> Asking[bool]:
-        """Set aside what one more call may cost; False where that does not fit the budget."""
-        return self._decider.afford(decision, arm)
-
-    def take_over(self, decision: Decision, attempts: Sequence[Attempt]) -> Asking[str | None]:
-        """The arm that takes over, once what its call may cost is set aside."""
-        return self._decider.take_over(decision, attempts)
-
-    def adapt(self, request: Request, arm: str) -> Asking[tuple[Said, ...] | None]:
-        """What the arm reads in place of the conversation; None for the conversation itself."""
-        if self.adaptations is None:
-            return None
-        turns = yield from adapted(self.adaptations, request, self.pool[arm], self._books.count)
-        return turns
-
-    # Answers given before
-
-    @property
-    def keeps_answers(self) -> bool:
-        """Whether answers are kept: then a request needs its ``call_digest``."""
-        return self._recalling is not None
-
-    def recall(self, request: Request) -> Asking[Routed | None]:
-        """An answer given before that may serve, booked already; None where there is none."""
-        if self._recalling is None:
-            return None
-        found = yield from self._recalling.recite(request)
-        if found is None:
-            return None
-        decision, reply = found
-        self._books.enter(decision, request.trace_ids)
-        outcome = outcome_of(decision, reply)
-        self.note(outcome)
-        yield from self.keep()
-        return Routed(request=request, decision=decision, reply=reply, outcome=outcome)
-
-    def memorise(self, routed: Routed) -> Asking[None]:
-        """Keep the answer for requests to come, and in words, as far as either is wanted."""
-        if self._recalling is not None:
-            yield from self._recalling.keep(routed)
-        if self.transcripts is not None:
-            yield Work(run=partial(self._transcribe, self.transcripts, routed))
-
-    def _transcribe(self, transcripts: Transcripts, routed: Routed) -> None:
-        with self._books.lock:  # it may have been judged while it was streamed
-            held = routed.decision.id in self.ledger
-            said = self.ledger[routed.decision.id].source_to_feedback if held else {}
-            source_to_score = {source: feedback.value for source, feedback in said.items()}
-        transcripts.keep(routed, source_to_score)
-
-    def _called_off(self, decision: Decision) -> None:
-        """A decision whose flow was stopped while it was made: nobody will call its arm."""
-        with contextlib.suppress(UnknownDecision):
-            self.settle(Outcome(decision_id=decision.id, attempts=()))
-
-    # What came of it
+        return self._desk.decide(request, features)
 
     def settle(self, outcome: Outcome) -> None:
         """Book what came of a decision, learn what needs no judgement, and keep it.
@@ -337,47 +236,16 @@ class Router:
             UnknownDecision: No such decision is held here.
             ConfigError: It has an outcome already.
         """
-        self.note(outcome)
-        self._keep()
+        self._desk.settle(outcome)
 
     def note(self, outcome: Outcome) -> None:
         """The same, but for the store: nothing here waits for a disk."""
-        at_fault = _at_fault(outcome)
-        self._decider.fared(outcome, at_fault)
-        self._books.settle(outcome, at_fault)
+        self._desk.note(outcome)
 
-    def keep(self) -> Asking[None]:
-        """Write to the store what was learnt, if there is a store and something new."""
-        if self._due:
-            yield Work(run=self._write)
-
-    def score_draft(self, request: Request, reply: Reply) -> Asking[float | None]:
-        """What the cascade's scorer gives a draft; None where it cannot tell."""
-        if self.cascade is None:
-            return None
-        score = yield from draft_score(self.cascade.scorer, request, reply, self._books.count)
-        return score
-
-    def judge(
-        self, request: Request, decision: Decision, answered: Answered
-    ) -> Asking[float | None]:
-        """Ask the scorer, if there is one. Its failure is counted and logged, no more.
-
-        Of a tool loop the last turn that has a score counts: it corrects those before it. Of what a
-        cascade chose, its scorer's word counts where the router has no scorer of its own.
-        """
-        scorer, score = self.scorer, answered.score
-        if scorer is None and answered.drafted and self.cascade is not None:
-            scorer = self.cascade.scorer
-        if scorer is None or not answered.reply.called:
-            return None
-        if self.scorer is not None or not answered.scored:
-            score = yield from score_or_none(scorer, request, answered.reply, self._books.count)
-        if score is not None:
-            goes_on = decision.held is not None and decision.held.continues != ""
-            self._learn_score(decision, score, correction=goes_on)
-            yield from self.keep()
-        return score
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are kept: then a request needs its ``call_digest``."""
+        return self._recalling is not None
 
     def feedback(
         self, any_id: str, value: float, source: str = "user", *, correction: bool = False
@@ -406,7 +274,7 @@ class Router:
         at_once = self._books.keeper.keeps and not running
         verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
         self._tell_keepers(any_id, score, source)
-        self._keep()
+        self._desk.write_soon()
         return verdict
 
     def afeedback(
@@ -449,7 +317,7 @@ class Router:
         if not isinstance(self.policy, Renewable):
             raise ConfigError(f"{self.policy.name} cannot be told that a model has changed")
         self._books.renew(arm)
-        self._keep()
+        self._desk.write_soon()
 
     def trace(self, trace_id: str, decision_id: str) -> None:
         """Find a decision by the id of a run around it, too; nothing where it is not held here."""
@@ -570,44 +438,11 @@ class Router:
 
     # Inside
 
-    def _fetch(self, decision_id: str) -> None:
-        """A turn may go on with what another worker decided."""
-        if decision_id:
-            with contextlib.suppress(StoreUnavailable):
-                self._books.fetch(decision_id)
-
     def _state_name(self) -> str:
         """What learnt state hangs on: the policy, and the features that it has learnt from."""
         if self.featurizer is None or not getattr(self.policy, "looks_at_prompt", True):
             return state_name(self.policy)
         return f"{state_name(self.policy)} on {featurizer_name(self.featurizer)}"
-
-    def _enter(self, decision: Decision, trace_ids: Sequence[str]) -> None:
-        self._books.enter(decision, trace_ids)
-        self._decider.asked(decision)
-        counts = self._books.counts
-        if (
-            counts["decisions"] == _SILENCE
-            and not counts["feedback_counted"]
-            and self.state is not None  # a policy that could learn,
-            and getattr(self.policy, "learns", True)  # and does
-        ):
-            logger.warning(
-                "%d decisions and no feedback: nothing is learnt. Give the router a scorer, call "
-                "feedback(), or attach a RewardCallbackHandler (LangChain) or a RewardTracker "
-                "(LlamaIndex)",
-                _SILENCE,
-            )
-
-    def _learn_score(self, decision: Decision, score: float, *, correction: bool) -> None:
-        """What the scorer said; a policy that fails must not take the answer with it."""
-        try:
-            self._books.hear(decision.id, score, "scorer", correction=correction, at_once=False)
-        except UnknownDecision:
-            pass  # let go meanwhile, and counted
-        except Exception as error:
-            self._books.count("learning_failures")
-            logger.warning("the reward or the policy failed: %s", type(error).__name__)
 
     def _pass_on(
         self, decision_id: str, relay: Relay, arm: str, *said: Any
@@ -624,38 +459,13 @@ class Router:
             held = [self.ledger[i] for i in self.ledger.found(any_id)]
         for record in held:
             if recalling is not None:
-                _in_background(partial(recalling.judged, record.decision, score))
+                in_background(partial(recalling.judged, record.decision, score))
             if transcripts is not None and source in record.source_to_feedback:
                 value = record.source_to_feedback[source].value  # the first, or its correction
-                _in_background(partial(transcripts.judged, record.decision.id, value, source))
-
-    def _keep(self) -> None:
-        """Write now; where a loop runs, in one of its threads: a disk must not stop it."""
-        if not self._due:
-            return
-        _in_background(self._write)
-
-    @property
-    def _due(self) -> bool:
-        """Whether there is something to write, or to read."""
-        spent = self._spending is not None and self._spending.due
-        return spent or self._books.keeper.due
-
-    def _write(self) -> None:
-        self._books.save()
-        if self._spending is not None:
-            self._spending.flush()
+                in_background(partial(transcripts.judged, record.decision.id, value, source))
 
     def _fresh_state(self) -> Any:
         return self.policy.init(self.pool.names, self.featurizer.dim if self.featurizer else 0)
-
-
-def _in_background(work: Callable[[], object]) -> None:
-    """Now; where a loop runs, in one of its threads."""
-    try:
-        asyncio.get_running_loop().run_in_executor(None, work)
-    except RuntimeError:  # no loop here, or one that is closing
-        work()
 
 
 def _loop_runs() -> bool:
@@ -664,10 +474,3 @@ def _loop_runs() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _at_fault(outcome: Outcome) -> list[Attempt]:
-    """Arms to blame. Where several were asked in vain, the request may be the reason."""
-    failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
-    answered = outcome.status in ("ok", "abandoned")
-    return failed if answered or len(outcome.attempts) == 1 else []

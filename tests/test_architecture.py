@@ -52,6 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("drive", "explanation", "flow", "fold", "handover", "testing"),
     ("deciding", "keeper"),
     ("books",),
+    ("desk",),
     ("router",),
     ("pickllm",),
     ("construction", "embedding", "evaluation", "index", "settling"),

@@ -89,12 +89,11 @@ def test_a_score_out_of_range_is_the_scorer_s_failure() -> None:
 
 def test_a_decision_let_go_meanwhile_is_nobody_s_failure() -> None:
     """It is unknown, and counted so."""
-    router = Router(arms=priced("a"), max_decisions=1)
+    router = Router(arms=priced("a"), max_decisions=1, scorer=ByMessage())
     decision = router.decide(Request(text=""))
-    router.scorer = ByMessage()
     router.decide(Request(text="another"))
 
-    flow = router.judge(
+    flow = router._desk.judge(
         Request(text=""), decision, Answered(reply=Reply(text="right", message="right"))
     )
 
