@@ -13,8 +13,8 @@ What fails here is counted and logged, and is a miss: a cache never takes an ans
 
 import logging
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -35,7 +35,7 @@ from pickllm.features import featurizer_name
 from pickllm.lock import Lock
 from pickllm.protocols import Featurizer
 from pickllm.rng import Rng, fresh_seed
-from pickllm.types import NO_FEATURES, Kept, Request
+from pickllm.types import NO_FEATURES, Kept, Request, Vector
 
 __all__ = ["AnswerCache"]
 
@@ -144,6 +144,8 @@ class AnswerCache:
         self._lock = Lock()
         self._id_to_finding: OrderedDict[str, Finding] = OrderedDict()
         self._id_to_awaited: OrderedDict[str, tuple[Finding, str]] = OrderedDict()
+        self._owed: deque[Mapping[str, str]] = deque(maxlen=_REMEMBERED)
+        """What the store could not be told to let go of yet; nothing is given before it is."""
 
     def __repr__(self) -> str:
         """Nothing of the store's address, nor of the secret."""
@@ -235,6 +237,7 @@ class AnswerCache:
     # Finding
 
     def _found(self, request: Request) -> tuple[Finding, Entry | None]:
+        self._pay()
         question = question_of(request)
         if question is None or len(question) > self.fitness.max_chars:
             return Finding(reason="its answer hangs on more than text that can be compared"), None
@@ -259,7 +262,7 @@ class AnswerCache:
         known = self._shelved.neighbours(place.partition, dim=self._embedder.dim)
         if not known:
             return nothing, None
-        for near in known.nearest(self._embedder.features(question), _NEIGHBOURS):
+        for near in known.nearest(self._vector(self._embedder, question), _NEIGHBOURS):
             verdict = compare(reading, near.reading)
             if near.similarity < BANDS[-1]:
                 break
@@ -311,7 +314,7 @@ class AnswerCache:
             Entry(
                 question=question,
                 kept=kept if kept.time_s > 0.0 else replace(kept, time_s=now_s),
-                vector=self._embedder.features(question) if self._embedder else NO_FEATURES,
+                vector=self._vector(self._embedder, question) if self._embedder else NO_FEATURES,
             ),
             partition=place.partition,
             expires_s=None if ttl_s is None else now_s + ttl_s,
@@ -328,14 +331,32 @@ class AnswerCache:
             self._count("verified right" if right else "verified wrong")
 
     def _evict(self, *, key: str = "", decision_id: str = "", arm: str = "") -> None:
-        drop = partial(self._shelved.shelf.drop, key=key, decision_id=decision_id, arm=arm)
-        self._count("evicted", self._tried(drop, 0))
+        self._owed.append({"key": key, "decision_id": decision_id, "arm": arm})
+        self._tried(self._pay, None)
+
+    def _pay(self) -> None:
+        """Let go of all that is to go; what the store does not hear of now is owed to it."""
+        while self._owed:
+            wanted = self._owed[0]
+            self._count("evicted", self._shelved.shelf.drop(**wanted))
+            with self._lock:
+                if self._owed and self._owed[0] is wanted:
+                    self._owed.popleft()
 
     # Inside
 
     @property
     def _embedder_name(self) -> str:
         return featurizer_name(self._embedder) if self._embedder is not None else ""
+
+    def _vector(self, embedder: Featurizer, question: str) -> Vector:
+        """Of a question; empty where the embedder fails: equal ones are found all the same."""
+        try:
+            return embedder.features(question)
+        except Exception as error:
+            self._count("embedder failures")
+            logger.warning("the embedder failed (%s); nothing near is found", type(error).__name__)
+            return NO_FEATURES
 
     def _read(self, question: str) -> Reading:
         return Reading(words=(question,)) if self._embedder is None else read(question)

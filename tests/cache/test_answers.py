@@ -12,6 +12,7 @@ import pytest
 from pickllm import ConfigError
 from pickllm.cache import Acceptance, AnswerCache
 from pickllm.cache.acceptance import pair_name
+from pickllm.cache.sqlite import SqliteShelf
 from pickllm.embedding import HashingEmbedder
 from pickllm.testing import kept_answer, plain_request
 from pickllm.types import Kept, Request
@@ -300,7 +301,11 @@ class Failing:
         self.asked += 1
         raise ConnectionError("the secret prompt was 42")
 
-    put = drop = since = get
+    put = since = get
+
+    def drop(self, **_: str) -> int:
+        self.asked += 1
+        raise ConnectionError("the secret prompt was 42")
 
 
 def test_a_store_that_fails_is_a_miss(caplog: pytest.LogCaptureFixture) -> None:
@@ -322,8 +327,8 @@ def test_a_store_that_fails_is_a_miss(caplog: pytest.LogCaptureFixture) -> None:
     assert 2 == shelf.asked
 
 
-def test_an_embedder_that_fails_is_a_miss() -> None:
-    """The answer is asked for again, no more."""
+def test_an_embedder_that_fails_leaves_equal_questions() -> None:
+    """Nothing near is found, no more."""
 
     class Broken(HashingEmbedder):
         def features(self, text: str) -> Any:
@@ -332,8 +337,37 @@ def test_an_embedder_that_fails_is_a_miss() -> None:
     cache = AnswerCache(semantic=Broken())
     cache.keep(plain_request(), kept_answer())
 
-    assert ask(cache, plain_request().text) is None
-    assert 1 == cache.stats()["errors"]
+    assert "Paris." == ask(cache, plain_request().text)
+    assert ask(cache, WIDE) is None
+    assert 1 == cache.stats()["embedder failures"]
+    assert "errors" not in cache.stats()
+
+
+def test_a_verdict_outlasts_an_outage() -> None:
+    """What is disliked while the store is away is let go of before anything is given again."""
+
+    class Away(SqliteShelf):
+        away = False
+
+        def drop(self, *, key: str = "", decision_id: str = "", arm: str = "") -> int:
+            if self.away:
+                raise ConnectionError
+            return super().drop(key=key, decision_id=decision_id, arm=arm)
+
+    shelf, clock = Away(":memory:"), FakeClock(100.0)
+    cache = AnswerCache(store=shelf, clock=clock)
+    cache.keep(plain_request(ASKED), kept_answer(decision_id="d"))
+    shelf.away = True
+    cache.judged("d", 0.0)
+    for _ in range(2):
+        assert ask(cache, ASKED) is None
+        clock.now_s += 6.0
+
+    shelf.away = False
+    clock.now_s += 6.0
+    assert ask(cache, ASKED) is None
+    assert 1 == cache.stats()["evicted"]
+    assert 0 == cache.size()
 
 
 def test_threads_may_share_it() -> None:
