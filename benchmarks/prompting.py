@@ -9,6 +9,10 @@ requests, and its answers are held against the truth.
     compression     sentences kept by salience, beside the first ones and random ones
     selection       examples kept by value per token, beside the first ones and random ones
 
+So small a model stays a poor reader: among twelve facts it mostly guesses, and with ``--steps 2400``
+it is right in 16 % of the cases where it reads all of them. What it shows is which part of a prompt
+holds what is needed, at equal tokens; not what a good reader would lose.
+
 Needs `pickllm[local]`. Prompts are drawn anew, by other seeds than those it was trained on; tokens
 are the model's own. Intervals are 95 %, over prompts.
 """
@@ -42,7 +46,7 @@ NAMES = (
 )
 PAD, BOS, EOS, ANSWER = "<pad>", "<s>", "</s>", "<|answer|>"
 FACTS = 12
-STEPS, BATCH, SEED = 2_500, 16, 0
+STEPS, BATCH, SEED = 2_400, 24, 0
 ARM = Arm(name="tiny")
 
 Facts = list[tuple[str, str]]
@@ -79,9 +83,9 @@ def make_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def lesson(rng: random.Random) -> list[tuple[str, str, bool]]:
+def lesson(rng: random.Random, most: int) -> list[tuple[str, str, bool]]:
     """Prompts, answers, and whether they are learnt: what nothing could tell is not."""
-    facts = facts_of(rng, rng.randint(1, FACTS))
+    facts = facts_of(rng, rng.randint(2, most))
     asked = [(question(winner), loser, True) for winner, loser in rng.sample(facts, len(facts))]
     if rng.random() < 0.5:
         (first, answer, _), *others = asked
@@ -89,14 +93,18 @@ def lesson(rng: random.Random) -> list[tuple[str, str, bool]]:
     return [*((question(winner), loser, False) for winner, loser in facts), *asked]
 
 
-def batches(tokenizer: Tokenizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Tokens and targets ``[batch, tokens]`` of every step; lengths in a batch are alike."""
+def batches(tokenizer: Tokenizer, steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Tokens and targets ``[batch, tokens]`` of every step; lengths in a batch are alike.
+
+    It begins with few facts, and ends with as many as there may be.
+    """
     rng = random.Random(SEED)
-    while True:
+    for step in range(0, steps, 8):
+        most = min(2 + round((FACTS - 2) * 1.6 * step / steps), FACTS)
         rows = []
         for _ in range(BATCH * 8):
             tokens, targets = [tokenizer.token_to_id(BOS)], [-100]
-            for prompt, answer, learnt in lesson(rng):
+            for prompt, answer, learnt in lesson(rng, most):
                 asked = tokenizer.encode(prompt + ANSWER).ids
                 given = tokenizer.encode(answer + EOS).ids
                 tokens += asked + given
@@ -139,7 +147,7 @@ def trained(folder: Path, *, steps: int) -> tuple[LlamaForCausalLM, Tokenizer]:
         torch.optim.AdamW([w for w in model.parameters() if id(w) not in inside], lr=0.004),
     ]
     rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
-    for step, (tokens, targets) in zip(range(steps), batches(tokenizer), strict=False):
+    for step, (tokens, targets) in zip(range(steps), batches(tokenizer, steps), strict=False):
         share = min(1.0, (step + 1) / 100) * (1.0 - step / steps)
         for optimizer, rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = share * rate
