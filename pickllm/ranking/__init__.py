@@ -7,7 +7,8 @@ similarity.py       similarity-weighted Bradley-Terry, RouteLLM's and ours
   battle_sums.py    battles as cells, summed exactly; multipole.py by clusters
 factorisation.py    matrix factorisation, RouteLLM's and ours
 classifier.py       an encoder with three labels; causal.py a language model with five score tokens
-  fine_tuning.py    the training that both share; exported.py serves a classifier without torch
+  fine_tuning.py    the training that both share; tokens.py what goes in and comes out
+  exported.py       a classifier served without torch
 regression.py       nearest neighbours and a ridge on vectors
 words.py            a ridge on hashed words, no vector needed
 boosting.py         trees on what a prompt looks like; surface.py says what that is

@@ -25,13 +25,11 @@ from pickllm.ranking.fine_tuning import (
     Manifest,
     Task,
     Training,
-    chances_of,
     fine_tune,
-    head_and_tail,
     new_place,
     packages,
-    padded,
 )
+from pickllm.ranking.tokens import chances_of, head_and_tail, padded
 
 __all__ = ["Classifier", "ClassifierSettings", "strengths_of"]
 

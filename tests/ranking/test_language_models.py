@@ -13,8 +13,9 @@ from pickllm.ranking.causal import CausalClassifier, CausalSettings
 from pickllm.ranking.classifier import Classifier, ClassifierSettings
 from pickllm.ranking.contract import Prompts, prompts_of
 from pickllm.ranking.exported import OnnxClassifier, export_classifier
-from pickllm.ranking.fine_tuning import Training, head_and_tail, pair_battles
+from pickllm.ranking.fine_tuning import Training, pair_battles
 from pickllm.ranking.selection import pair_apgr
+from pickllm.ranking.tokens import head_and_tail
 from tests.ranking.battles import made_battles
 from tests.ranking.tiny_bert import make_tiny_bert
 from tests.tiny import tiny_folder
