@@ -10,7 +10,7 @@ of the cascade; where all of it fails, others take over as they do without one.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pickllm.attempts import failed, interrupted, rejected, succeeded
@@ -89,21 +89,21 @@ def climb(
     failures: list[ArmError] = []
     gone: set[str] = set()
     arm: str | None = decision.arm
-    final = False
+    final, propensity = False, 1.0
     while arm is not None:
         try:
             reply = yield from _ask(desk, request, decision, arm, attempts, held_back=not final)
             if final:
-                attempts.append(succeeded(desk.pool[arm], reply))
+                attempts.append(replace(succeeded(desk.pool[arm], reply), propensity=propensity))
                 return Answered(reply=reply, drafted=True)
-            bought.append((yield from _scored(desk, request, reply, attempts)))
+            bought.append((yield from _scored(desk, request, reply, attempts, propensity)))
         except ArmError as error:
             if error.shown:
                 raise
             failures.append(error)
             gone.add(arm)
         move = yield from _affordable_move(desk, request, decision, bought, gone)
-        arm, final = move.ask, move.final
+        arm, final, propensity = move.ask, move.final, move.propensity
         if move.show is not None:
             return (yield from _show(desk, bought, move.show, attempts))
         if arm is not None or bought:
@@ -176,13 +176,13 @@ def _ask(
 
 
 def _scored(
-    desk: Climber, request: Request, reply: Reply, attempts: list[Attempt]
+    desk: Climber, request: Request, reply: Reply, attempts: list[Attempt], propensity: float
 ) -> Asking[_Bought]:
     """A draft with its score; booked as rejected for as long as it is not shown."""
     card = desk.pool[reply.arm]
     attempts.append(rejected(card, reply))
     score = yield from desk.score_draft(request, reply)
-    attempts[-1] = rejected(card, reply, score)
+    attempts[-1] = replace(rejected(card, reply, score), propensity=propensity)
     draft = Draft(
         arm=reply.arm,
         score=score,
@@ -202,6 +202,7 @@ def _show(
         yield from _leave_newest(bought)
     card = desk.pool[chosen.draft.arm]
     at = next(i for i, attempt in enumerate(attempts) if attempt.arm == card.name)
+    propensity = attempts[at].propensity
     try:
         reply: Reply = yield Release(reply=chosen.reply)
     except ArmError as error:
@@ -211,7 +212,8 @@ def _show(
         attempts.append(interrupted(card, stop))
         raise
     else:
-        attempts.append(succeeded(card, reply, chosen.draft.score))
+        shown = succeeded(card, reply, chosen.draft.score)
+        attempts.append(replace(shown, propensity=propensity))
     finally:
         del attempts[at]
     if chosen.draft.partial:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pickllm.adapting import adapted
-from pickllm.books import Books
+from pickllm.booking.books import Books
 from pickllm.cascade import Answered
 from pickllm.deciding import Decider
 from pickllm.errors import StoreUnavailable, UnknownDecision
@@ -102,8 +102,9 @@ class FrontDesk:
 
     def climbs(self, request: Request, decision: Decision) -> bool:
         """Whether a cascade goes on from the arm chosen: not inside a tool loop, and so on."""
-        free = not request.once and decision.held is None
-        return self.cascade is not None and free and len(decision.arms) > 1
+        free = not request.once and decision.held is None and len(decision.arms) > 1
+        alone = len(getattr(self.cascade, "order", ())) == 1  # it only names the arm
+        return self.cascade is not None and free and not alone
 
     @property
     def hold_back_chars(self) -> int:

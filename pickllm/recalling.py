@@ -7,6 +7,7 @@ bad answer is not given a third time, and teaches no policy, for no arm was aske
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -45,8 +46,10 @@ class Recalling:
         pool: Pool,
         count: Callable[[str], None],
         clock: Callable[[], float],
+        context: str = "",
     ) -> None:
         self.cache = cache
+        self._context = context
         self.pool = pool
         self._count = count
         self._clock = clock
@@ -56,7 +59,8 @@ class Recalling:
         in_a_loop = request.hold is not None and request.hold.continues
         if not request.call_digest or request.once or in_a_loop:
             return None
-        kept: Kept | None = yield from self._tried(partial(self.cache.recall, request))
+        asked = self._asked(request)
+        kept: Kept | None = yield from self._tried(partial(self.cache.recall, asked))
         if kept is None or not self._may_serve(request, kept):
             return None
         decision = self._decision(request, kept)
@@ -83,7 +87,14 @@ class Recalling:
             score=routed.score,
             time_s=self._clock(),
         )
-        yield from self._tried(partial(self.cache.keep, request, kept))
+        yield from self._tried(partial(self.cache.keep, self._asked(request), kept))
+
+    def forget(self, arm: str) -> None:
+        """Forget what an arm has answered, where the cache can."""
+        try:
+            getattr(self.cache, "forget", lambda _: None)(arm)
+        except Exception as error:
+            self._failed(error)
 
     def judged(self, decision: Decision, value: float) -> None:
         """Tell the cache how good an answer was."""
@@ -94,6 +105,12 @@ class Recalling:
                 self.cache.judged(given_in, value)
         except Exception as error:
             self._failed(error)
+
+    def _asked(self, request: Request) -> Request:
+        """As the cache sees it: what arms read in place of the prompt shapes answers, too."""
+        if not self._context:
+            return request
+        return replace(request, call_digest=f"{request.call_digest} {self._context}")
 
     def _may_serve(self, request: Request, kept: Kept) -> bool:
         """Whether the arm that gave it is still one of those that this caller allows."""

@@ -6,7 +6,7 @@
     router.feedback(decision_id, 1.0)                           now or later
     router.explain(decision_id)                                 why that arm
 
-What came of decisions, and what was learnt from it, stands in its `pickllm.books`.
+What came of decisions, and what was learnt from it, stands in its `pickllm.booking.books`.
 """
 
 import asyncio
@@ -16,7 +16,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from pickllm.books import Books, Verdict
+from pickllm.booking.books import Books, Verdict
+from pickllm.booking.keeper import Keeper
+from pickllm.booking.learner import Learner
+from pickllm.booking.ledger import Ledger, Relay
 from pickllm.budget import Budget
 from pickllm.convergence import Convergence, convergence
 from pickllm.deciding import Decider
@@ -26,9 +29,6 @@ from pickllm.explanation import Explanation
 from pickllm.features import featurizer_name
 from pickllm.flow import answer
 from pickllm.health import Breaker
-from pickllm.keeper import Keeper
-from pickllm.learner import Learner
-from pickllm.ledger import Ledger, Relay
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
 from pickllm.prompting.composed import AdaptationsLike, adaptations_of
@@ -188,7 +188,13 @@ class Router:
         self._recalling = (
             None
             if answers is None
-            else Recalling(answers, pool=self.pool, count=self._books.count, clock=clock)
+            else Recalling(
+                answers,
+                pool=self.pool,
+                count=self._books.count,
+                clock=clock,
+                context="" if self.adaptations is None else self.adaptations.name,
+            )
         )
         self._desk = FrontDesk(
             decider=self._decider,
@@ -309,6 +315,8 @@ class Router:
     def model_updated(self, arm: str) -> None:
         """Say that the model behind an arm is not what it was: little of what was learnt is kept.
 
+        Nor is an answer that it gave before given again.
+
         Raises:
             ConfigError: No such arm, or a policy that cannot be told.
         """
@@ -317,6 +325,8 @@ class Router:
         if not isinstance(self.policy, Renewable):
             raise ConfigError(f"{self.policy.name} cannot be told that a model has changed")
         self._books.renew(arm)
+        if self._recalling is not None:
+            in_background(partial(self._recalling.forget, arm))
         self._desk.write_soon()
 
     def trace(self, trace_id: str, decision_id: str) -> None:

@@ -452,6 +452,8 @@ class Attempt:
     called: bool = True
     score: float | None = None
     """What a cascade's scorer gave the answer, in [0, 1]."""
+    propensity: float = 1.0
+    """Probability with which a cascade asked this arm, once it stood before that choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,6 +52,9 @@ class Judged:
     arm_to_label: Mapping[str, float]
     """What it was worth, in [0, 1]: said by a user or a grader, or agreement with the last arm."""
     arm_to_cost_usd: Mapping[str, float]
+    propensity: float | None = None
+    """Probability that all these arms were asked, as it was when they were; None works it out from
+    the cascade as it is now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +75,7 @@ def judged_of(outcome: Outcome, arm_to_label: Mapping[str, float]) -> Judged:
         arm_to_score={each.arm: each.score for each in answered if each.score is not None},
         arm_to_label=arm_to_label,
         arm_to_cost_usd={each.arm: each.cost_usd for each in answered if each.cost_usd is not None},
+        propensity=prod(each.propensity for each in answered),
     )
 
 
@@ -113,6 +117,8 @@ def refitted(
 
 def _probability(judged: Judged, cascade: ThresholdCascade) -> float:
     """That all arms of the order were asked."""
+    if judged.propensity is not None:
+        return judged.propensity
     return prod(
         cascade.explore
         for arm, threshold in zip(cascade.order[:-1], cascade.thresholds, strict=False)

@@ -120,7 +120,8 @@ class ThresholdCascade:
         if self._is_hopeless(newest):
             return self._ended(drafts, "too low for another arm to help")
         if ahead is not None:
-            return Move(ask=ahead, reason=_why_on(newest, self._threshold(newest.arm) or 1.0))
+            reason = _why_on(newest, self._threshold(newest.arm) or 1.0)
+            return Move(ask=ahead, final=self._is_last(ahead, situation, drafts), reason=reason)
         return self._ended(drafts, "the best there is")
 
     def _next(self, situation: Situation, drafts: Sequence[Draft]) -> str | None:
@@ -131,6 +132,12 @@ class ThresholdCascade:
         begun = max((i for i, arm in enumerate(self.order) if arm in asked), default=-1)
         rest = self.order[begun + 1 :]
         return next((arm for arm in rest if arm in situation.arms and arm not in asked), None)
+
+    def _is_last(self, arm: str, situation: Situation, drafts: Sequence[Draft]) -> bool:
+        """Whether what the arm says is shown whatever it scores: nothing is left to compare."""
+        rest = self.order[self.order.index(arm) + 1 :]
+        more = any(other in situation.arms for other in rest)
+        return not more and self.abstain_below is None and all(draft.partial for draft in drafts)
 
     def _threshold(self, arm: str) -> float | None:
         """What a draft of this arm must reach; None where it ends the cascade in any case."""

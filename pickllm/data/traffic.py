@@ -36,9 +36,9 @@ from itertools import combinations
 import numpy as np
 
 from pickllm.arrays import Floats
+from pickllm.booking.ledger import Record
 from pickllm.data.preferences import Battle, PreferenceTable, Winner, preference_table
 from pickllm.errors import ConfigError
-from pickllm.ledger import Record
 from pickllm.types import NO_FEATURES
 
 __all__ = ["ASKED_AGAIN", "DRAFTS", "TrafficBattles", "traffic_battles"]

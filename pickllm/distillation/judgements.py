@@ -7,9 +7,9 @@
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from pickllm.booking.events import Judged, decode
 from pickllm.errors import StateConflict
 from pickllm.evaluation.log import read_log
-from pickllm.events import Judged, decode
 from pickllm.protocols import Noted
 from pickllm.stores import store_of
 

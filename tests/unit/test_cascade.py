@@ -158,7 +158,7 @@ def test_a_long_stream_is_scored_by_its_beginning() -> None:
 
     assert ["right", ", and", " sure"] == shown
     assert ["small", "large"] == port.closed
-    assert [("small", "rejected", 0.1), ("large", "ok", 0.9)] == booked(router)
+    assert [("small", "rejected", 0.1), ("large", "ok", None)] == booked(router)
     assert 0.0 < (attempts(router)[0].cost_usd or 0.0)
 
 
@@ -400,3 +400,52 @@ def test_the_consumer_sees_one_answer(arms: list[Script], window: int) -> None:
     assert any("".join(script.pieces).startswith("".join(shown)) for script in arms)
     assert sorted(port.asked) == sorted(port.closed)
     assert {a.arm for a in attempts(router)} == set(port.asked)
+
+
+def test_a_last_arm_with_nothing_beside_it_streams_at_once() -> None:
+    """The first draft was left at its beginning, so the second is shown as it comes."""
+    router = climber(how={"hold_back_chars": 40})
+    port = Counting({"small": LONG, "large": RIGHT})
+    streaming = drive.stream(router.flow(Request(text="q", id="r")), port)
+    shown = [(piece, port.given) for piece in streaming]
+
+    assert [("right", 3), (", and", 4), (" sure", 5)] == shown
+    assert [("small", "rejected", 0.1), ("large", "ok", None)] == booked(router)
+
+
+def test_a_cascade_of_one_arm_only_names_it() -> None:
+    """As one that was fitted may be; nothing is held back or scored."""
+    cascade = ThresholdCascade(order=("large",), thresholds=(), scorer=scorer_of(is_right))
+    router = Router(arms=priced("small", "large"), cascade=cascade, seed=1)
+    port = Counting({"small": RIGHT, "large": WRONG})
+    streaming = drive.stream(router.flow(Request(text="q", id="r")), port)
+
+    assert ("wrong", 1) == (next(streaming), port.given)
+
+
+def test_what_was_explored_says_how_likely_it_was() -> None:
+    """So that what is learnt from it later can be weighed."""
+    router = climber(how={"explore": 0.5})
+    for number in range(20):
+        port = ScriptedPort({"small": RIGHT, "large": RIGHT})
+        drive.run(router.flow(Request(text="q", id=str(number))), port)
+
+    chances = {
+        (len(attempts(router, str(number))), attempts(router, str(number))[-1].propensity)
+        for number in range(20)
+    }
+    assert {(1, 1.0), (2, 0.5)} == chances
+
+
+def test_forgetting_a_model_forgets_its_answers() -> None:
+    """A cache that can is told."""
+    forgotten: list[str] = []
+
+    class Shelf:
+        """Keeps nothing."""
+
+        forget = forgotten.append
+
+    router = Router(arms=priced("a"), answers=Shelf())  # type: ignore[arg-type]  # half of one
+    router.model_updated("a")
+    assert ["a"] == forgotten

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from pickllm import Arm, ArmError, LearningAutomaton, Outcome, Reply, Request, Router, drive
-from pickllm.flow import answer
 from pickllm.testing import Script, ScriptedPort
 from pickllm.types import Attempt, Status
 from tests.unit.doubles import priced
@@ -130,7 +129,7 @@ def test_messages_of_errors_are_not_kept() -> None:
 def test_flow_can_be_walked_by_hand() -> None:
     """A flow is a generator: send a reply for its call, and it returns what was routed."""
     router = Router(arms=[Arm(name="a", usd_per_hour=3.6, timeout_s=5.0)])
-    flow = answer(router, Request(text="2 + 2 ="))
+    flow = router.flow(Request(text="2 + 2 ="))
     call = next(flow)
     assert ("a", 5.0) == (call.arm, call.timeout_s)  # type: ignore[union-attr]  # a call comes first
     with pytest.raises(StopIteration) as stop:
