@@ -179,7 +179,8 @@ class ChatPort:
         inner = router_inside(self.configured.models[call.arm])
         stamp = stamp_on(message).get("inner")
         if inner is not None and stamp is not None:
-            self.router.relay(call.decision.id, partial(_pass_on, inner, stamp["decision_id"]))
+            tell = partial(_pass_on, inner, stamp["decision_id"])
+            self.router.relay(call.decision.id, tell, arm=call.arm)
 
 
 class EventPort(ChatPort):

@@ -30,7 +30,7 @@ from pickllm.types import (
     Withdraw,
 )
 
-__all__ = ["Climber", "climb", "first_told_of_the_others"]
+__all__ = ["Answered", "Climber", "climb", "first_told_of_the_others"]
 
 
 class Climber(Protocol):
@@ -63,6 +63,19 @@ class Climber(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """The answer that is shown."""
+
+    reply: Reply
+    drafted: bool = False
+    """Whether a cascade has chosen it."""
+    scored: bool = False
+    """Whether its scorer has seen all of it."""
+    score: float | None = None
+    """What it gave; None where it could not tell."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Bought:
     reply: Reply
     draft: Draft
@@ -70,22 +83,27 @@ class _Bought:
 
 def climb(
     desk: Climber, request: Request, decision: Decision, attempts: list[Attempt]
-) -> Asking[tuple[Reply, float | None]]:
-    """The answer that is shown, with its score where all of it was scored."""
+) -> Asking[Answered]:
+    """The answer that is shown; raises `Abstained` or an `ArmError`."""
     bought: list[_Bought] = []
     failures: list[ArmError] = []
     gone: set[str] = set()
     arm: str | None = decision.arm
+    final = False
     while arm is not None:
         try:
-            bought.append((yield from _buy(desk, request, decision, arm, attempts)))
+            reply = yield from _ask(desk, request, decision, arm, attempts, held_back=not final)
+            if final:
+                attempts.append(succeeded(desk.pool[arm], reply))
+                return Answered(reply=reply, drafted=True)
+            bought.append((yield from _scored(desk, request, reply, attempts)))
         except ArmError as error:
             if error.shown:
                 raise
             failures.append(error)
             gone.add(arm)
         move = yield from _affordable_move(desk, request, decision, bought, gone)
-        arm = move.ask
+        arm, final = move.ask, move.final
         if move.show is not None:
             return (yield from _show(desk, bought, move.show, attempts))
         if arm is not None or bought:
@@ -129,10 +147,15 @@ def _affordable_move(
     return move
 
 
-def _buy(
-    desk: Climber, request: Request, decision: Decision, arm: str, attempts: list[Attempt]
-) -> Asking[_Bought]:
-    """Ask an arm and score what it says; booked as rejected for as long as it is not shown."""
+def _ask(
+    desk: Climber,
+    request: Request,
+    decision: Decision,
+    arm: str,
+    attempts: list[Attempt],
+    *,
+    held_back: bool,
+) -> Asking[Reply]:
     turns = yield from desk.adapt(request, arm)
     card = desk.pool[arm]
     try:
@@ -141,7 +164,7 @@ def _buy(
             arm=arm,
             timeout_s=card.timeout_s,
             turns=turns,
-            hold_back_chars=desk.hold_back_chars,
+            hold_back_chars=desk.hold_back_chars if held_back else None,
         )
     except ArmError as error:
         attempts.append(failed(card, error))
@@ -149,11 +172,19 @@ def _buy(
     except Interrupted as stop:
         attempts.append(interrupted(card, stop))
         raise
+    return reply
+
+
+def _scored(
+    desk: Climber, request: Request, reply: Reply, attempts: list[Attempt]
+) -> Asking[_Bought]:
+    """A draft with its score; booked as rejected for as long as it is not shown."""
+    card = desk.pool[reply.arm]
     attempts.append(rejected(card, reply))
     score = yield from desk.score_draft(request, reply)
     attempts[-1] = rejected(card, reply, score)
     draft = Draft(
-        arm=arm,
+        arm=reply.arm,
         score=score,
         cost_usd=attempts[-1].cost_usd,
         latency_s=reply.latency_s,
@@ -164,7 +195,7 @@ def _buy(
 
 def _show(
     desk: Climber, bought: Sequence[_Bought], place: int, attempts: list[Attempt]
-) -> Asking[tuple[Reply, float | None]]:
+) -> Asking[Answered]:
     chosen = bought[place]
     if chosen is not bought[-1]:
         yield from _leave_newest(bought)
@@ -182,7 +213,9 @@ def _show(
         attempts.append(succeeded(card, reply, chosen.draft.score))
     finally:
         del attempts[at]
-    return reply, None if chosen.draft.partial else chosen.draft.score
+    if chosen.draft.partial:
+        return Answered(reply=reply, drafted=True)
+    return Answered(reply=reply, drafted=True, scored=True, score=chosen.draft.score)
 
 
 def _leave_newest(bought: Sequence[_Bought]) -> Asking[None]:

@@ -16,7 +16,7 @@ import contextlib
 from typing import Protocol
 
 from pickllm.attempts import failed, interrupted, succeeded
-from pickllm.cascade import Climber, climb, first_told_of_the_others
+from pickllm.cascade import Answered, Climber, climb, first_told_of_the_others
 from pickllm.errors import ArmError, Interrupted, UnknownDecision
 from pickllm.protocols import Asking
 from pickllm.types import Attempt, Call, Decision, Outcome, Reply, Request, Routed, Vector
@@ -49,12 +49,9 @@ class Desk(Climber, Protocol):
         """Both at once, where nothing can be waited for."""
 
     def judge(
-        self, request: Request, decision: Decision, reply: Reply, known: float | None
+        self, request: Request, decision: Decision, answered: Answered
     ) -> Asking[float | None]:
-        """Score an answer and learn from it; None when nobody can tell.
-
-        ``known`` is what a cascade's scorer gave it already.
-        """
+        """Score an answer and learn from it; None when nobody can tell."""
 
     def memorise(self, routed: Routed) -> Asking[None]:
         """Keep the answer for requests to come, if answers are kept."""
@@ -73,7 +70,7 @@ def answer(desk: Desk, request: Request) -> Asking[Routed]:
     attempts: list[Attempt] = []
     ask = climb if desk.climbs(request, decision) else _ask_until_answered
     try:
-        reply, score = yield from ask(desk, request, decision, attempts)
+        answered = yield from ask(desk, request, decision, attempts)
     except Exception:  # no arm could answer, or none well enough
         yield from _settle(desk, decision, attempts)
         raise
@@ -82,15 +79,17 @@ def answer(desk: Desk, request: Request) -> Asking[Routed]:
             desk.settle(_outcome(decision, attempts))
         raise
     outcome = yield from _settle(desk, decision, attempts)
-    score = yield from desk.judge(request, decision, reply, score)
-    routed = Routed(request=request, decision=decision, reply=reply, outcome=outcome, score=score)
+    score = yield from desk.judge(request, decision, answered)
+    routed = Routed(
+        request=request, decision=decision, reply=answered.reply, outcome=outcome, score=score
+    )
     yield from desk.memorise(routed)
     return routed
 
 
 def _ask_until_answered(
     desk: Desk, request: Request, decision: Decision, attempts: list[Attempt]
-) -> Asking[tuple[Reply, None]]:
+) -> Asking[Answered]:
     failures: list[ArmError] = []
     arm: str | None = decision.arm
     while arm is not None:
@@ -107,7 +106,7 @@ def _ask_until_answered(
             raise
         else:
             attempts.append(succeeded(desk.pool[arm], reply))
-            return reply, None
+            return Answered(reply=reply)
     raise first_told_of_the_others(failures)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from pickllm.adapting import adapted
 from pickllm.books import Books, Verdict
 from pickllm.budget import Budget
+from pickllm.cascade import Answered
 from pickllm.convergence import Convergence, convergence
 from pickllm.deciding import Decider
 from pickllm.errors import ConfigError, StoreUnavailable, UnknownDecision
@@ -344,18 +345,20 @@ class Router:
         return score
 
     def judge(
-        self, request: Request, decision: Decision, reply: Reply, known: float | None = None
+        self, request: Request, decision: Decision, answered: Answered
     ) -> Asking[float | None]:
         """Ask the scorer, if there is one. Its failure is counted and logged, no more.
 
-        Of a tool loop the last turn that has a score counts: it corrects those before it. Without
-        a scorer of the router's own, what a cascade's has said is ``known``, and counts.
+        Of a tool loop the last turn that has a score counts: it corrects those before it. Of what a
+        cascade chose, its scorer's word counts where the router has no scorer of its own.
         """
-        if not reply.called:
+        scorer, score = self.scorer, answered.score
+        if scorer is None and answered.drafted and self.cascade is not None:
+            scorer = self.cascade.scorer
+        if scorer is None or not answered.reply.called:
             return None
-        score = known
-        if self.scorer is not None:
-            score = yield from score_or_none(self.scorer, request, reply, self._books.count)
+        if self.scorer is not None or not answered.scored:
+            score = yield from score_or_none(scorer, request, answered.reply, self._books.count)
         if score is not None:
             goes_on = decision.held is not None and decision.held.continues != ""
             self._learn_score(decision, score, correction=goes_on)
@@ -415,12 +418,21 @@ class Router:
         """Find a decision by the id of a run around it, too; nothing where it is not held here."""
         self._books.trace(trace_id, decision_id)
 
-    def relay(self, decision_id: str, relay: Relay) -> None:
+    def relay(self, decision_id: str, relay: Relay, *, arm: str = "") -> None:
         """Let someone else hear what is said of a decision: the router inside an arm.
 
-        Nothing happens where the decision is not held here.
+        Nothing happens where the decision is not held here. With ``arm``, only what is said of
+        that arm's answer is passed on: a cascade may have asked several.
         """
-        self._books.relay(decision_id, relay)
+        self._books.relay(decision_id, partial(self._pass_on, decision_id, relay, arm))
+
+    def answered_by(self, decision_id: str) -> str:
+        """The arm whose answer was given; empty where none is known here."""
+        with self._books.lock:
+            if decision_id not in self.ledger:
+                return ""
+            answer_given = self.ledger[decision_id].answer
+            return answer_given.arm if answer_given else ""
 
     def save(self) -> None:
         """Write what waits for the store, and take over what other workers have learnt."""
@@ -485,7 +497,11 @@ class Router:
     def convergence(self, *, patience: int = 50) -> Convergence:
         """Whether the decisions held have come to rest on one arm, and since when."""
         with self._books.lock:
-            decisions = [record.decision for record in self.ledger]
+            decisions = [
+                record.decision
+                for record in self.ledger
+                if not (record.decision.held and record.decision.held.recites)
+            ]
         return convergence(
             [decision.arms for decision in decisions],
             [decision.probabilities for decision in decisions],
@@ -554,6 +570,12 @@ class Router:
         except Exception as error:
             self._books.count("learning_failures")
             logger.warning("the reward or the policy failed: %s", type(error).__name__)
+
+    def _pass_on(
+        self, decision_id: str, relay: Relay, arm: str, *said: Any
+    ) -> None:  # value, source, correction
+        if arm in ("", self.answered_by(decision_id)):
+            relay(*said)
 
     def _tell_cache(self, any_id: str, score: float) -> None:
         """What is said of an answer reaches whoever may give it again."""

@@ -354,6 +354,8 @@ class Move:
     """The arm to ask."""
     show: int | None = None
     """Place of the draft to show among those bought."""
+    final: bool = False
+    """Whether what the arm asked says is shown in any case, and so need not be held back."""
     reason: str = ""
     """Why, for `explain`: such as "below the threshold"."""
     propensity: float = 1.0

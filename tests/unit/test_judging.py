@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pickllm import Reply, Request, Router, drive
+from pickllm.cascade import Answered
 from pickllm.protocols import Asking
 from pickllm.testing import Script, ScriptedPort
 from pickllm.types import Call, Hold, Routed
@@ -93,7 +94,9 @@ def test_a_decision_let_go_meanwhile_is_nobody_s_failure() -> None:
     router.scorer = ByMessage()
     router.decide(Request(text="another"))
 
-    flow = router.judge(Request(text=""), decision, Reply(text="right", message="right"))
+    flow = router.judge(
+        Request(text=""), decision, Answered(reply=Reply(text="right", message="right"))
+    )
 
     assert 1.0 == drive.run(flow, Toolbox({}))
     stats = router.stats()
