@@ -9,9 +9,9 @@ requests, and its answers are held against the truth.
     compression     sentences kept by salience, beside the first ones and random ones
     selection       examples kept by value per token, beside the first ones and random ones
 
-So small a model stays a poor reader: among twelve facts it mostly guesses, and with
-``--steps 2400`` it is right in 16 % of the cases where it reads all of them. What it shows is which part of a prompt
-holds what is needed, at equal tokens; not what a good reader would lose.
+So small a model stays a poor reader: among twelve facts it mostly guesses, and is right in 16 % of
+the cases where it reads them all. What this shows is which part of a prompt holds what is needed,
+at equal tokens; not what a good reader would lose.
 
 Needs `pickllm[local]`. Prompts are drawn anew, by other seeds than those it was trained on; tokens
 are the model's own. Intervals are 95 %, over prompts.
