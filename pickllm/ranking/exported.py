@@ -2,8 +2,9 @@
 
     ClassifierSettings.fit ──► Classifier ──► export_classifier ──► OnnxClassifier
 
-In 32-bit numbers its scores are the classifier's own to 1e-4. In 8-bit numbers they are near, and
-in nearly the same order: calibrate the threshold on the exported one.
+In 32-bit numbers its scores are the classifier's own to 1e-6, in half the time. In 8-bit numbers a
+fifth of the time is left; win rates of a MiniLM were off by .009 on average where they spread by
+.068, and kept a rank correlation of .98: calibrate the threshold on the exported one.
 """
 
 from dataclasses import replace
