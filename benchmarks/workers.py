@@ -34,9 +34,9 @@ from typing import Any
 
 import numpy as np
 
-import pickllm.keeper
+import pickllm.booking.keeper
 from pickllm import Arm, Outcome, Request, Router
-from pickllm.events import Judged, decode
+from pickllm.booking.events import Judged, decode
 from pickllm.policies import Contextual
 from pickllm.stores import store_of
 from pickllm.types import Attempt, Experience, Usage
@@ -128,7 +128,7 @@ def work(setting: Setting, number: int, together: Any, queue: Any) -> None:
     """One process: decide, wait for the others, tell."""
     logging.disable(logging.WARNING)
     if not setting.folds:
-        pickllm.keeper._SYNC_S = math.inf  # noqa: SLF001  # no setting: users want it folded
+        pickllm.booking.keeper._SYNC_S = math.inf  # noqa: SLF001  # no setting: users want it folded
     router = router_on(setting, seed=number)
     ids = [f"{number}/{step}" for step in range(setting.each)]
     for decision_id in ids:

@@ -36,7 +36,7 @@ from langchain_pickllm.tool_binding import Tools
 from langchain_pickllm.turn import Turn
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
-from pickllm.books import Verdict
+from pickllm.booking.books import Verdict
 from pickllm.budget import Budget
 from pickllm.construction import check_kinds, check_router
 from pickllm.explanation import Explanation

@@ -35,7 +35,7 @@ from llamaindex_pickllm.entry_points import RoutedEntryPoints
 from llamaindex_pickllm.metadata import ContextWindow, checked_window, metadata_of
 from llamaindex_pickllm.stamp import decision_id_of, stamp_on, with_inner_stamp
 from llamaindex_pickllm.turn import Turn
-from pickllm.books import Verdict
+from pickllm.booking.books import Verdict
 from pickllm.budget import Budget
 from pickllm.construction import check_kinds, check_router
 from pickllm.errors import ConfigError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pickllm.lazy import lazily
 
 if TYPE_CHECKING:
-    from pickllm.books import Verdict
+    from pickllm.booking import Verdict
     from pickllm.budget import Budget
     from pickllm.convergence import Convergence
     from pickllm.errors import (
@@ -74,7 +74,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "books": "Verdict",
+            "booking": "Verdict",
             "budget": "Budget",
             "convergence": "Convergence",
             "errors": "Abstained ArmError ArmRefused ArmTimeout BudgetExceeded ConfigError "

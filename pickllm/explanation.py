@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pickllm.ledger import Record
+from pickllm.booking.ledger import Record
 from pickllm.pool import Pool
 from pickllm.types import Arm, Attempt, Decision, Forecast
 

@@ -6,7 +6,7 @@
     router.feedback(decision_id, 1.0)                           now or later
     router.explain(decision_id)                                 why that arm
 
-What came of decisions, and what was learnt from it, stands in its `pickllm.books`.
+What came of decisions, and what was learnt from it, stands in its `pickllm.booking.books`.
 """
 
 import asyncio
@@ -18,7 +18,10 @@ from functools import partial
 from typing import Any
 
 from pickllm.adapting import adapted
-from pickllm.books import Books, Verdict
+from pickllm.booking.books import Books, Verdict
+from pickllm.booking.keeper import Keeper
+from pickllm.booking.learner import Learner
+from pickllm.booking.ledger import Ledger, Relay
 from pickllm.budget import Budget
 from pickllm.convergence import Convergence, convergence
 from pickllm.deciding import Decider
@@ -29,9 +32,6 @@ from pickllm.flow import answer
 from pickllm.handover import unless_left
 from pickllm.health import Breaker
 from pickllm.judging import draft_score, score_or_none
-from pickllm.keeper import Keeper
-from pickllm.learner import Learner
-from pickllm.ledger import Ledger, Relay
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
 from pickllm.protocols import (

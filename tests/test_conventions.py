@@ -18,7 +18,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 NO_PLAIN_VALUES = {
     "pickllm/question.py:Question": "gathers what comes of a call",
-    "pickllm/ledger.py:Record": "gains an outcome and feedback while it is held",
+    "pickllm/booking/ledger.py:Record": "gains an outcome and feedback while it is held",
     "pickllm/evaluation/page.py:Page": "is put together from top to bottom",
     "pickllm/demo/report.py:Report": "writes as the session goes",
     "pickllm/embedded.py:EmbeddedFeatures": "remembers the newest vectors",

@@ -18,10 +18,10 @@ from langchain_core.runnables import Runnable
 
 from langchain_pickllm import FinishedRun, RewardCallbackHandler, RoutedChatModel
 from langchain_pickllm.pool_file import PoolFile
+from pickllm.booking.ledger import Record
 from pickllm.demo.tasks import INSTRUCTION, Task, grade
 from pickllm.errors import PickLLMError
 from pickllm.evaluation.table import Matrix, OutcomeTable, Summary
-from pickllm.ledger import Record
 from pickllm.policies import PolicyLike
 from pickllm.router import Router
 from pickllm.types import Weights

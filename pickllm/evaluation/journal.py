@@ -6,10 +6,10 @@
 []
 """
 
+from pickllm.booking.events import Decided, Event, Judged, Reset, Traced, decode
+from pickllm.booking.ledger import Ledger
 from pickllm.errors import StateConflict
 from pickllm.evaluation.log import LogEntry, entry_of
-from pickllm.events import Decided, Event, Judged, Reset, Traced, decode
-from pickllm.ledger import Ledger
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import Feedback
 

@@ -16,8 +16,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from pickllm.booking.ledger import Record
 from pickllm.errors import ConfigError
-from pickllm.ledger import Record
 from pickllm.types import Attempt, Status
 
 __all__ = ["LogEntry", "entry_of", "read_log", "write_log"]

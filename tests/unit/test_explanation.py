@@ -3,8 +3,8 @@
 import pytest
 
 from pickllm import Arm, Feedback, Pool
+from pickllm.booking.ledger import Record
 from pickllm.explanation import Explanation
-from pickllm.ledger import Record
 from pickllm.types import Attempt, Decision, Outcome
 
 POOL = Pool(

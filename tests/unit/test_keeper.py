@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pickllm import LearningAutomaton, Request, Router, StateConflict, UnknownDecision, q_learning
-from pickllm.keeper import Keeper
+from pickllm.booking.keeper import Keeper
 from pickllm.policies import epsilon_greedy
 from pickllm.protocols import Entry, Note, Noted
 from pickllm.stores import MemoryStore, SqliteStore
@@ -139,7 +139,7 @@ def test_a_store_that_fails_is_left_alone_for_longer_and_longer() -> None:
 
 def test_events_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first, and are counted."""
-    monkeypatch.setattr("pickllm.keeper._WAITING", 10)
+    monkeypatch.setattr("pickllm.booking.keeper._WAITING", 10)
     store = Moody()
     router = make_router(store)
     store.failing = True
@@ -218,8 +218,8 @@ def test_a_snapshot_saves_the_reading() -> None:
 @pytest.mark.parametrize("policy", [LearningAutomaton(step=0.1), epsilon_greedy()], ids=str)
 def test_snapshots_change_nothing(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often one is written and read, the state is that of one router without a store."""
-    monkeypatch.setattr("pickllm.keeper._BEHIND", 3)
-    monkeypatch.setattr("pickllm.fold._CORRECTABLE", 4)
+    monkeypatch.setattr("pickllm.booking.keeper._BEHIND", 3)
+    monkeypatch.setattr("pickllm.booking.fold._CORRECTABLE", 4)
     store, reference = MemoryStore(), make_router(None, policy=policy)
     for number in range(40):
         router = make_router(store, policy=policy, seed=number)

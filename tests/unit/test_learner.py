@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pickllm import ConfigError, Feedback, LearningAutomaton, WeightedReward
-from pickllm.learner import Learner
-from pickllm.ledger import Record
+from pickllm.booking.learner import Learner
+from pickllm.booking.ledger import Record
 from pickllm.testing import decision
 from pickllm.types import Attempt, Experience
 from tests.unit.doubles import answered

@@ -3,7 +3,7 @@
 import pytest
 
 from pickllm import ConfigError, Outcome, UnknownDecision
-from pickllm.ledger import Ledger, Record
+from pickllm.booking.ledger import Ledger, Record
 from pickllm.testing import decision
 from pickllm.types import Attempt, Status
 

@@ -144,8 +144,8 @@ def test_who_was_away_while_the_journal_was_trimmed_goes_on_from_a_snapshot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And is told nothing wrong."""
-    monkeypatch.setattr("pickllm.keeper._REMEMBERED", 5)
-    monkeypatch.setattr("pickllm.keeper._BEHIND", 5)
+    monkeypatch.setattr("pickllm.booking.keeper._REMEMBERED", 5)
+    monkeypatch.setattr("pickllm.booking.keeper._BEHIND", 5)
     store = MemoryStore()
     busy, away = router_on(store), router_on(store)
     for _ in range(40):
@@ -162,8 +162,8 @@ def test_a_policy_that_never_read_a_trimmed_journal_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It learns from what is left."""
-    monkeypatch.setattr("pickllm.keeper._REMEMBERED", 5)
-    monkeypatch.setattr("pickllm.keeper._BEHIND", 5)
+    monkeypatch.setattr("pickllm.booking.keeper._REMEMBERED", 5)
+    monkeypatch.setattr("pickllm.booking.keeper._BEHIND", 5)
     store = MemoryStore()
     router = router_on(store)
     for _ in range(40):

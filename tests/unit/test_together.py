@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pickllm.together import Together
+from pickllm.booking.together import Together
 
 
 class Slow:

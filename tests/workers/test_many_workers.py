@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pickllm import Router
-from pickllm.events import Decided, Judged, decode
+from pickllm.booking.events import Decided, Judged, decode
 from pickllm.stores import store_of
 from pickllm.types import Experience
 from tests.redis_server import RedisServer

@@ -125,7 +125,7 @@ def test_snapshots_of_a_young_journal_are_no_failure(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is nothing to trim yet."""
-    monkeypatch.setattr("pickllm.keeper._BEHIND", 2)
+    monkeypatch.setattr("pickllm.booking.keeper._BEHIND", 2)
     router = router_on(address)
     for step in range(6):
         decided(router, f"d{step}")
@@ -140,9 +140,9 @@ def test_an_old_journal_is_trimmed_and_the_state_is_not(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a snapshot stands for is forgotten, but for the newest, which late feedback may need."""
-    monkeypatch.setattr("pickllm.keeper._BEHIND", 10)
-    monkeypatch.setattr("pickllm.keeper._REMEMBERED", 20)
-    monkeypatch.setattr("pickllm.keeper._AT_ONCE", 7)
+    monkeypatch.setattr("pickllm.booking.keeper._BEHIND", 10)
+    monkeypatch.setattr("pickllm.booking.keeper._REMEMBERED", 20)
+    monkeypatch.setattr("pickllm.booking.keeper._AT_ONCE", 7)
     router, neighbour = router_on(address), router_on(address, seed=1)
     learnt: dict[str, Experience] = {}
     for step in range(100):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from pickllm.booking.events import Decided
 from pickllm.errors import ConfigError, UnknownDecision
-from pickllm.events import Decided
 from pickllm.types import Attempt, Decision, Experience, Feedback, Outcome, Status
 
 __all__ = ["Ledger", "Record", "Relay"]

@@ -16,11 +16,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from pickllm.booking.events import Decided, Event, Judged, Renewed, Reset, Traced
+from pickllm.booking.keeper import Keeper
+from pickllm.booking.learner import Learner
+from pickllm.booking.ledger import Ledger, Record, Relay
 from pickllm.errors import StoreUnavailable, UnknownDecision
-from pickllm.events import Decided, Event, Judged, Renewed, Reset, Traced
-from pickllm.keeper import Keeper
-from pickllm.learner import Learner
-from pickllm.ledger import Ledger, Record, Relay
 from pickllm.lock import Lock
 from pickllm.protocols import Renewable
 from pickllm.types import Attempt, Decision, Experience, Feedback, Outcome

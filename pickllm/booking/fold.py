@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pickllm.booking.events import Decided, Event, Judged, Renewed, Reset, decode
+from pickllm.booking.learner import blamed
+from pickllm.booking.lessons import Lesson, Lessons, Teaching
 from pickllm.errors import StateConflict
-from pickllm.events import Decided, Event, Judged, Renewed, Reset, decode
-from pickllm.learner import blamed
-from pickllm.lessons import Lesson, Lessons, Teaching
 from pickllm.protocols import Noted, Observer, Policy, Renewable
 from pickllm.types import Attempt, Observation
 

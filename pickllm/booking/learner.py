@@ -6,8 +6,8 @@ zero. What a call took is a lesson for policies that book it, judged or not.
 
 from typing import Any
 
-from pickllm.ledger import Record
-from pickllm.lessons import Lessons
+from pickllm.booking.ledger import Record
+from pickllm.booking.lessons import Lessons
 from pickllm.protocols import Observer, Policy, Reward
 from pickllm.rewards import checked_score
 from pickllm.types import Attempt, Decision, Experience, Feedback, Observation

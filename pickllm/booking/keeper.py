@@ -17,15 +17,15 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+from pickllm.booking.events import Event, Traced, decode, encode
+from pickllm.booking.fold import Fold, Snapshot, decoded_or_none, lessons_of
+from pickllm.booking.lessons import Teaching
+from pickllm.booking.together import Together
 from pickllm.errors import StateConflict, StoreUnavailable
-from pickllm.events import Event, Traced, decode, encode
-from pickllm.fold import Fold, Snapshot, decoded_or_none, lessons_of
-from pickllm.lessons import Teaching
 from pickllm.lock import Lock
 from pickllm.protocols import KeepsJournal, Note, Noted, Policy, is_additive
 from pickllm.stores.codec import decode as decode_state
 from pickllm.stores.codec import encode as encode_state
-from pickllm.together import Together
 
 __all__ = ["Keeper"]
 
