@@ -269,8 +269,11 @@ def test_encoder_learns_which_answers_are_right(tmp_path: Path, labels: int) -> 
     assert found[0] > 0.6
     assert found[1] < 0.4
     again = AnswerClassifier.load(tmp_path / "scorer")
-    assert again.scores(asked, ("the sea", ""), ("small",) * 2).tolist() == [found[0], 0.0]
-    assert again.judged(Request(text=asked[0]), Reply(text="the sea", arm="small")) == found[0]
+    np.testing.assert_allclose(
+        again.scores(asked, ("the sea", ""), ("small",) * 2), [found[0], 0.0], rtol=1e-5
+    )
+    alone = again.judged(Request(text=asked[0]), Reply(text="the sea", arm="small"))
+    assert alone == pytest.approx(found[0], rel=1e-5)
     with pytest.raises(ConfigError, match="there already"):
         AnswerTraining(base=str(base), folder=str(tmp_path / "scorer")).fit(graded)
     with pytest.raises(StateConflict):
