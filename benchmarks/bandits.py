@@ -9,11 +9,13 @@ DATA (or ``PICKLLM_DATA``) holds ``outcomes/NAME.parquet``: a row for each promp
 ``MODEL|score``, ``MODEL|cost_usd``, ``MODEL|completion_tokens`` … for each model. Each session
 learns from some prompts of the train split, answers one after another and only of the arms that it
 asked, goes on in the dev split, and is measured there. Needs an environment of its own:
-``pip install pandas pyarrow pytest paretobandit==0.1.1 mabwiser==2.7.4``.
+``pip install pandas pyarrow pytest paretobandit==0.1.1 mabwiser==2.7.4 river==0.26.1
+litellm==1.106.2``.
 """
 
 import argparse
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -100,6 +102,7 @@ def load(data: Path, name: str, split: str) -> OutcomeTable:
         cost_usd=column(frame, pool, "cost_usd"),
         latency_s=np.ones((len(frame), len(pool))),  # not recorded: no weight is given to it
         features=np.stack([features.features(text) for text in frame.prompt]).astype(float),
+        prompts=tuple(frame.prompt),
     )
 
 
@@ -121,6 +124,7 @@ def session(train: OutcomeTable, dev: OutcomeTable, seed: int) -> OutcomeTable:
         cost_usd=np.concatenate([first.cost_usd, then.cost_usd]),
         latency_s=np.concatenate([first.latency_s, then.latency_s]),
         features=np.concatenate([first.features, then.features]),
+        prompts=first.prompts + then.prompts,
     )
 
 
@@ -174,6 +178,36 @@ def pareto_bandit(**settings: float) -> Callable[[OutcomeTable, WeightedReward, 
     return choose
 
 
+def litellm_adaptive(table: OutcomeTable, _: WeightedReward, seed: int) -> Any:
+    """LiteLLM's adaptive router: its classifier of prompts, cells, cap and weights.
+
+    Its tiers, which users declare, are thirds of the pool by price; its rewards, which it reads off
+    the next turn, are the grades that all others get here.
+    """
+    from litellm.router_strategy.adaptive_router.bandit import apply_delta, initial_cell, pick_best
+    from litellm.router_strategy.adaptive_router.classifier import classify_prompt
+    from litellm.types.router import AdaptiveRouterPreferences
+
+    rng = random.Random(seed)  # a simulation
+    usual = np.nanmean(table.cost_usd, axis=0)
+    tiers = 1 + 3 * usual.argsort().argsort() // len(usual)
+    known = {
+        arm: AdaptiveRouterPreferences(quality_tier=int(tier), strengths=[])
+        for arm, tier in zip(table.arms, tiers, strict=True)
+    }
+    costs = dict(zip(table.arms, usual.tolist(), strict=True))
+    cells: dict[Any, dict[str, Any]] = {}
+    chosen = np.empty(len(table), dtype=int)
+    for row, prompt in enumerate(table.prompts):
+        kind = classify_prompt(prompt)
+        cell = cells.setdefault(kind, {arm: initial_cell(known[arm], kind) for arm in table.arms})
+        arm = pick_best(cell, costs, rng=rng)
+        chosen[row] = table.arms.index(arm)
+        score = float(table.score[row, chosen[row]])
+        cell[arm] = apply_delta(cell[arm], score, 1.0 - score)
+    return chosen
+
+
 def always_random(table: OutcomeTable, _: WeightedReward, seed: int) -> Any:
     """Any arm."""
     return np.random.default_rng(seed).integers(len(table.arms), size=len(table))
@@ -220,6 +254,7 @@ def quality(data: Path, name: str, seeds: int) -> None:
         "ParetoBandit, our penalty": pareto_bandit(
             alpha=0.2, forgetting_factor=1.0, init_lambda=20.0
         ),
+        "LiteLLM adaptive": litellm_adaptive,
         "random": always_random,
         "oracle": oracle,
     }
@@ -309,6 +344,7 @@ def speed() -> None:
     """Microseconds of the processor for a decision and a reward, 4 arms, 32 features, at best."""
     from mabwiser.mab import MAB, LearningPolicy
     from pareto_bandit.policy import DisjointLinUCBPolicy
+    from river.bandit import LinUCBDisjoint
 
     arms, rng = tuple("abcd"), np.random.default_rng(0)
     xs = rng.normal(size=(64, 32)).astype(np.float32)
@@ -316,6 +352,10 @@ def speed() -> None:
     wide = np.c_[np.ones(64), xs].astype(float)
     other = MAB(list(arms), LearningPolicy.LinUCB(alpha=0.3))
     other.fit([arms[i % 4] for i in range(64)], rng.random(64), xs)
+    third = LinUCBDisjoint(alpha=0.3, seed=0)
+    contexts = [{str(place): float(value) for place, value in enumerate(x)} for x in xs]
+    for i in range(64):
+        third.update(arms[i % 4], contexts[i], 0.5)
     cases: dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]] = {
         "ParetoBandit's policy": (
             lambda i: (arm := rival.select_arm(wide[i])[0], rival.mark_selected(arm)),
@@ -324,6 +364,10 @@ def speed() -> None:
         "MABWiser LinUCB": (
             lambda i: other.predict([xs[i]]),
             lambda i: other.partial_fit([arms[i % 4]], [0.5], [xs[i]]),
+        ),
+        "river LinUCBDisjoint": (
+            lambda i: third.pull(arms, contexts[i]),
+            lambda i: third.update(arms[i % 4], contexts[i], 0.5),
         ),
     }
     cards = tuple(Arm(name=arm, usd_per_mtok_in=1.0, usd_per_mtok_out=2.0) for arm in arms)
@@ -335,7 +379,7 @@ def speed() -> None:
     for _ in range(40):  # in turns: what slows the machine slows them all
         for name, functions in cases.items():
             for which, function in enumerate(functions):
-                rounds = 8 if name.startswith("MAB") else 64
+                rounds = 8 if name.startswith(("MAB", "river")) else 64
                 start = time.process_time()
                 for i in range(rounds):
                     function(i)
