@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from langchain_pickllm.arguments import known, time_limit
 from langchain_pickllm.arms import arms_of, models_of, profile_of
@@ -91,6 +91,8 @@ class RoutedChatModel(RoutedEntryPoints):
     """Handed to the arm with each call that gives none of its own."""
     streaming: bool | None = None
     """Whether arms stream inside an `invoke`, too, for handlers to hear; False: they never do."""
+
+    _timeout_s: float | None = PrivateAttr(default=None)
 
     model_config: ClassVar[Any] = {"arbitrary_types_allowed": True}
 
@@ -192,6 +194,7 @@ class RoutedChatModel(RoutedEntryPoints):
             given = {"arms": arms, **settings, "timeout_s": timeout_s}
             check_router(router, opened, given, RoutedChatModel.__init__)
         super().__init__(models=opened, router=router, sticky=sticky, **known(type(self), others))
+        self._timeout_s = timeout_s
 
     @model_validator(mode="after")
     def _set_pickllm_version(self) -> Self:
@@ -245,7 +248,8 @@ class RoutedChatModel(RoutedEntryPoints):
             ConfigError: The name is taken, the model is none, or its price is not known.
         """
         opened = models_of({name: model})
-        arms = arms_of(opened, None if arm is None else {name: arm}, timeout_s=None)
+        stated = None if arm is None else {name: arm}
+        arms = arms_of(opened, stated, timeout_s=self._timeout_s)
         if name in self.models:
             raise ConfigError(f"an arm is called {name!r} already; the arms are {[*self.models]}")
         self.models[name] = opened[name]  # first, for it may be asked as soon as it is an arm

@@ -18,7 +18,7 @@ from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.conversation import is_plain, messages_of
-from langchain_pickllm.reading import came_from_cache, shows, usage_of
+from langchain_pickllm.reading import came_from_cache, finish_reason_of, shows, usage_of
 from langchain_pickllm.recital import recited_chunk, recited_events, recited_message
 from langchain_pickllm.shapes import Shape
 from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
@@ -144,7 +144,7 @@ class ChatPort:
             text=message.text,
             message=message,
             usage=usage_of(message, self.messages, self.kwargs.get("tools")),
-            finish_reason=message.response_metadata.get("finish_reason"),
+            finish_reason=finish_reason_of(message),
             called=not came_from_cache(message),
             calls_tools=bool(message.tool_calls or message.invalid_tool_calls),
             tools_fit=self._tools_fit(message),

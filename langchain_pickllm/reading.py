@@ -14,6 +14,7 @@ from pickllm.types import Capability, Usage
 __all__ = [
     "REASONING",
     "came_from_cache",
+    "finish_reason_of",
     "needs_of",
     "prompt_text",
     "shows",
@@ -74,6 +75,15 @@ def usage_of(
         tokens_out=usage["output_tokens"],
         tokens_in_cached=details.get("cache_read") or 0,
     )
+
+
+def finish_reason_of(message: AIMessage) -> str | None:
+    """Why the model ended, under whichever name its provider says so."""
+    said = message.response_metadata
+    for name in ("finish_reason", "stop_reason", "done_reason", "stopReason"):
+        if isinstance(said.get(name), str):
+            return str(said[name])
+    return "incomplete" if said.get("status") == "incomplete" else None
 
 
 def shows(message: AIMessage) -> bool:

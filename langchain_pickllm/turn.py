@@ -26,7 +26,7 @@ from pickllm.types import Request, Routed
 
 __all__ = ["Turn"]
 
-_FOR_THE_ROUTER = {"model", "tenant", "weights", SHAPE}
+_FOR_THE_ROUTER = {"fresh", "model", "tenant", "weights", SHAPE}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +76,7 @@ class Turn:
             tenant=_tenant(kwargs, config),
             weights=weights_of(kwargs["weights"]) if kwargs.get("weights") else None,
             turns=turns_of(messages),
+            fresh=bool(kwargs.get("fresh")),
             call_digest=call_digest(own, shape) if router.keeps_answers else "",
         )
         return cls(

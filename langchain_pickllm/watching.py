@@ -5,10 +5,12 @@ With a streaming handler attached (LangGraph's ``stream_mode="messages"``, `astr
 be replaced: whoever watches would see two answers spliced.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tracers import BaseTracer
 
 # the marks by which LangChain itself knows that someone watches; they have no public name
 from langchain_core.tracers._streaming import (
@@ -54,15 +56,37 @@ def watch(config: RunnableConfig) -> Watch | None:
 
 
 def unwatched(config: RunnableConfig) -> RunnableConfig:
-    """The config without those who watch: what a cascade may reject is nothing to be seen.
+    """The config for a draft: what a cascade may reject is nothing to be seen as it comes.
 
-    Tracers that show tokens as they come are among them: of a draft they show the finished run.
+    Who streams an arm's run on (`astream_events`, LangGraph's messages) is left out; others hear of
+    the run and its end, with its usage, and of no token. Tracers are told all: they show a draft
+    for what it was. Handlers of the arm's own are the arm's.
     """
     manager = config.get("callbacks")
     if not isinstance(manager, BaseCallbackManager):
         return config
     manager = manager.copy()
-    for handler in (*manager.handlers, *manager.inheritable_handlers):
-        if isinstance(handler, _MARKS):
-            manager.remove_handler(handler)
+    manager.handlers = _for_drafts(manager.handlers)
+    manager.inheritable_handlers = _for_drafts(manager.inheritable_handlers)
     return {**config, "callbacks": manager}
+
+
+def _for_drafts(handlers: Sequence[BaseCallbackHandler]) -> list[BaseCallbackHandler]:
+    heard = [handler for handler in handlers if not isinstance(handler, _MARKS)]
+    return [each if isinstance(each, BaseTracer) else _Muted(each) for each in heard]
+
+
+class _Muted(BaseCallbackHandler):
+    """Stands for a handler, and keeps tokens from it."""
+
+    def __init__(self, handler: BaseCallbackHandler) -> None:
+        self._handler = handler
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"on_llm_new_token", "on_stream_event"}:
+            return _ignore
+        handler = object.__getattribute__(self, "__dict__").get("_handler")
+        return object.__getattribute__(self, name) if handler is None else getattr(handler, name)
+
+
+def _ignore(*_: Any, **__: Any) -> None: ...

@@ -39,6 +39,8 @@ class Asked(Generic[A]):
     """The arm, or the arms, that the caller pins."""
     weights: WeightsLike | None = None
     """What matters for this call, in place of the router's weights."""
+    fresh: object = False
+    """Whether an arm is asked even where an answer is kept."""
     tenant: object = None
     """Whose call it is: whose budget is charged, and whose answers may be given again."""
 

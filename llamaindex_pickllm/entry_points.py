@@ -336,7 +336,7 @@ class RoutedEntryPoints(FunctionCallingLLM):
 
 
 _TOOLS: frozenset[Capability] = frozenset({"tools"})
-_FOR_THE_ROUTER = ("model", "tenant", "weights")
+_FOR_THE_ROUTER = ("fresh", "model", "tenant", "weights")
 """Arguments of a call that no arm gets to see."""
 
 

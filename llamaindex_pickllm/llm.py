@@ -84,6 +84,7 @@ class RoutedLLM(RoutedEntryPoints):
     """Whether a conversation stays with the arm that it began with."""
 
     _conversations: Conversations = PrivateAttr()
+    _timeout_s: float | None = PrivateAttr(default=None)
 
     model_config: ClassVar[Any] = {"arbitrary_types_allowed": True}
 
@@ -196,6 +197,7 @@ class RoutedLLM(RoutedEntryPoints):
             **_known(type(self), others),
         )
         self._conversations = Conversations(sticky=sticky)
+        self._timeout_s = timeout_s
         self._hand_on(self.callback_manager)
         hearing.install()
         tracing.install()
@@ -245,7 +247,7 @@ class RoutedLLM(RoutedEntryPoints):
         """
         known = llms_of({name: llm})
         stated = None if arm is None else {name: arm}
-        arms = arms_of(known, stated, modalities=None, timeout_s=None)
+        arms = arms_of(known, stated, modalities=None, timeout_s=self._timeout_s)
         if name in self.llms:
             raise ConfigError(f"an arm is called {name!r} already; the arms are {[*self.llms]}")
         self.llms[name] = llm  # first, for it may be asked as soon as it is an arm

@@ -151,11 +151,11 @@ def finish_reason_of(response: object) -> str | None:
     raw = getattr(response, "raw", None)
     choices = _get(raw, "choices")
     first = choices[0] if isinstance(choices, Sequence) and choices else raw
-    for name in ("finish_reason", "stop_reason"):
+    for name in ("finish_reason", "stop_reason", "done_reason", "stopReason"):
         reason = _get(first, name)
         if isinstance(reason, str):
             return reason
-    return None
+    return "incomplete" if _get(first, "status") == "incomplete" else None
 
 
 def _counted(text: str) -> int:

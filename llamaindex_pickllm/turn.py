@@ -54,6 +54,7 @@ class Turn:
             weights=None if asked.weights is None else weights_of(asked.weights),
             tenant=str(asked.tenant or tenant_around()),
             turns=turns_of(asked.messages),
+            fresh=bool(asked.fresh),
             once=asked.method == "predict_and_call",  # it calls the tools, too
             call_digest=call_digest(asked) if router.keeps_answers else "",
         )

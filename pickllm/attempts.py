@@ -6,11 +6,74 @@
 0.002
 """
 
-from pickllm.errors import ArmError, Interrupted
-from pickllm.prices import cost_usd
-from pickllm.types import Arm, Attempt, Reply, Status
+import math
+from dataclasses import replace
+from numbers import Real
+from typing import get_args
 
-__all__ = ["failed", "interrupted", "rejected", "succeeded"]
+from pickllm.errors import ArmError, ConfigError, Interrupted
+from pickllm.pool import Pool
+from pickllm.prices import cost_usd
+from pickllm.types import Arm, Attempt, Outcome, Reply, Status, Usage
+
+__all__ = ["checked", "failed", "interrupted", "known", "priced", "rejected", "succeeded"]
+
+_STATUSES = frozenset(get_args(Status))
+_MOST_TOKENS = 10**12
+"""More than any model reads or writes: beyond it a count is an error."""
+
+
+def checked(outcome: Outcome) -> Outcome:
+    """The outcome, or `ConfigError` where a number in it is none that could be learnt from."""
+    for attempt in outcome.attempts:
+        wrong = _wrong(attempt)
+        if wrong:
+            raise ConfigError(f"the attempt of arm {attempt.arm!r} has {wrong}")
+    return outcome
+
+
+def known(outcome: Outcome) -> Outcome:
+    """The outcome without numbers that nothing could be learnt from: what is odd is unknown."""
+    if not any(map(_wrong, outcome.attempts)):
+        return outcome
+    return replace(outcome, attempts=tuple(map(_known, outcome.attempts)))
+
+
+def priced(outcome: Outcome, pool: Pool) -> Outcome:
+    """The outcome with a cost for each attempt whose tokens and price are known."""
+    return replace(outcome, attempts=tuple(_priced(each, pool) for each in outcome.attempts))
+
+
+def _priced(attempt: Attempt, pool: Pool) -> Attempt:
+    if attempt.cost_usd is not None or attempt.usage is None or not attempt.called:
+        return attempt
+    if attempt.arm not in pool.names:
+        return attempt
+    return replace(attempt, cost_usd=cost_usd(pool[attempt.arm], attempt.usage, attempt.latency_s))
+
+
+def _wrong(attempt: Attempt) -> str:
+    """What is wrong with an attempt; empty where nothing is."""
+    if attempt.status not in _STATUSES:
+        return f"the status {attempt.status!r}; it is one of {sorted(_STATUSES)}"
+    numbers = {"latency_s": attempt.latency_s, "cost_usd": attempt.cost_usd}
+    for name, value in numbers.items():
+        if value is not None and not (math.isfinite(value) and value >= 0.0):
+            return f"{name} {value!r}; it must be a number of at least 0"
+    return "" if _countable(attempt.usage) else "usage whose tokens are no counts"
+
+
+def _countable(usage: Usage | None) -> bool:
+    if usage is None:
+        return True
+    counts = (usage.tokens_in, usage.tokens_out, usage.tokens_in_cached)
+    return all(isinstance(n, Real) and 0 <= n <= _MOST_TOKENS for n in counts)
+
+
+def _known(attempt: Attempt) -> Attempt:
+    if not _wrong(attempt):
+        return attempt
+    return replace(attempt, usage=None, cost_usd=None, latency_s=0.0)
 
 
 def succeeded(arm: Arm, reply: Reply, score: float | None = None) -> Attempt:
@@ -47,13 +110,14 @@ def interrupted(arm: Arm, stop: Interrupted) -> Attempt:
 
 
 def _with_reply(arm: Arm, reply: Reply, status: Status, score: float | None = None) -> Attempt:
+    usage = reply.usage if _countable(reply.usage) else None  # providers report anything
     return Attempt(
         arm=arm.name,
         status=status,
         latency_s=reply.latency_s,
         first_piece_s=reply.first_piece_s,
-        usage=reply.usage,
-        cost_usd=cost_usd(arm, reply.usage, reply.latency_s) if reply.called else 0.0,
+        usage=usage,
+        cost_usd=cost_usd(arm, usage, reply.latency_s) if reply.called else 0.0,
         called=reply.called,
         score=score,
     )

@@ -2,7 +2,8 @@
 
     Call, held back ──► score ──► move ──► Release: it is shown, to its end
         ▲                          │  └──► nothing is good enough: `Abstained`
-        └──────────────────────────┘ ask another; a draft whose end was not awaited is withdrawn
+        └──────────────────────────┘ ask another; when that has answered, a draft whose end was not
+                                     awaited is withdrawn
 
 Whom to ask and what will do, the `Cascade` says; here it is carried out. The consumer sees one
 answer and never a rejected draft, and every draft is paid for and booked. An arm that fails is out
@@ -79,6 +80,8 @@ class Answered:
 class _Bought:
     reply: Reply
     draft: Draft
+    scored: bool
+    """Whether all of it was scored."""
 
 
 def climb(
@@ -88,34 +91,32 @@ def climb(
     bought: list[_Bought] = []
     failures: list[ArmError] = []
     gone: set[str] = set()
-    arm: str | None = decision.arm
-    final, propensity = False, 1.0
-    while arm is not None:
+    first = desk.next_move(request, decision, (), ())
+    move = Move(ask=decision.arm, final=first.final and first.ask == decision.arm)
+    while move.ask is not None:
         try:
-            reply = yield from _ask(desk, request, decision, arm, attempts, held_back=not final)
-            if final:
-                attempts.append(replace(succeeded(desk.pool[arm], reply), propensity=propensity))
-                return Answered(reply=reply, drafted=True)
-            bought.append((yield from _scored(desk, request, reply, attempts, propensity)))
+            bought.append((yield from _buy(desk, request, decision, move, attempts)))
+            yield from _leave_before_last(bought)
         except ArmError as error:
+            failures.append(error)
+            gone.add(error.arm)
             if error.shown:
                 raise
-            failures.append(error)
-            gone.add(arm)
+        else:
+            if move.final:
+                return (yield from _show(desk, bought, len(bought) - 1, attempts))
         move = yield from _affordable_move(desk, request, decision, bought, gone)
-        arm, final, propensity = move.ask, move.final, move.propensity
         if move.show is not None:
             return (yield from _show(desk, bought, move.show, attempts))
-        if arm is not None or bought:
-            yield from _leave_newest(bought)
-        if arm is None and bought:
+        if move.ask is None and bought:
+            yield from _leave(bought[-1])
             raise Abstained(
                 f"no answer was good enough to show ({move.reason or 'says the cascade'}): "
                 "take one of this error's `replies`, or ask a person",
                 replies=[(each.reply, each.draft.score) for each in bought],
             )
-        if arm is None:
-            arm = yield from desk.take_over(decision, attempts)
+        if move.ask is None:
+            move = Move(ask=(yield from desk.take_over(decision, attempts)))
     raise first_told_of_the_others(failures)
 
 
@@ -147,24 +148,49 @@ def _affordable_move(
     return move
 
 
+def _buy(
+    desk: Climber, request: Request, decision: Decision, move: Move, attempts: list[Attempt]
+) -> Asking[_Bought]:
+    """Ask an arm, and score what it says unless that is shown in any case.
+
+    Booked as rejected for as long as it is not shown.
+    """
+    reply = yield from _ask(desk, request, decision, move, attempts)
+    card = desk.pool[reply.arm]
+    attempts.append(replace(rejected(card, reply), propensity=move.propensity))
+    score: float | None = None
+    if not move.final:
+        try:
+            score = yield from desk.score_draft(request, reply)
+        except BaseException:  # stopped: a scorer's failure does not come so far
+            attempts[-1] = replace(attempts[-1], status="cancelled")
+            raise
+        attempts[-1] = replace(attempts[-1], score=score)
+    draft = Draft(
+        arm=reply.arm,
+        score=score,
+        cost_usd=attempts[-1].cost_usd,
+        latency_s=reply.latency_s,
+        partial=reply.partial,
+        text=reply.text,
+    )
+    return _Bought(reply=reply, draft=draft, scored=not (move.final or reply.partial))
+
+
 def _ask(
-    desk: Climber,
-    request: Request,
-    decision: Decision,
-    arm: str,
-    attempts: list[Attempt],
-    *,
-    held_back: bool,
+    desk: Climber, request: Request, decision: Decision, move: Move, attempts: list[Attempt]
 ) -> Asking[Reply]:
-    turns = yield from desk.adapt(request, arm)
-    card = desk.pool[arm]
+    """A draft; of one that is shown in any case, no more is held back than shows that it came."""
+    assert move.ask is not None
+    turns = yield from desk.adapt(request, move.ask)
+    card = desk.pool[move.ask]
     try:
         reply: Reply = yield Call(
             decision=decision,
-            arm=arm,
+            arm=move.ask,
             timeout_s=card.timeout_s,
             turns=turns,
-            hold_back_chars=desk.hold_back_chars if held_back else None,
+            hold_back_chars=1 if move.final else desk.hold_back_chars,
         )
     except ArmError as error:
         attempts.append(failed(card, error))
@@ -175,31 +201,12 @@ def _ask(
     return reply
 
 
-def _scored(
-    desk: Climber, request: Request, reply: Reply, attempts: list[Attempt], propensity: float
-) -> Asking[_Bought]:
-    """A draft with its score; booked as rejected for as long as it is not shown."""
-    card = desk.pool[reply.arm]
-    attempts.append(rejected(card, reply))
-    score = yield from desk.score_draft(request, reply)
-    attempts[-1] = replace(rejected(card, reply, score), propensity=propensity)
-    draft = Draft(
-        arm=reply.arm,
-        score=score,
-        cost_usd=attempts[-1].cost_usd,
-        latency_s=reply.latency_s,
-        partial=reply.partial,
-        text=reply.text,
-    )
-    return _Bought(reply=reply, draft=draft)
-
-
 def _show(
     desk: Climber, bought: Sequence[_Bought], place: int, attempts: list[Attempt]
 ) -> Asking[Answered]:
     chosen = bought[place]
     if chosen is not bought[-1]:
-        yield from _leave_newest(bought)
+        yield from _leave(bought[-1])
     card = desk.pool[chosen.draft.arm]
     at = next(i for i, attempt in enumerate(attempts) if attempt.arm == card.name)
     propensity = attempts[at].propensity
@@ -216,11 +223,16 @@ def _show(
         attempts.append(replace(shown, propensity=propensity))
     finally:
         del attempts[at]
-    if chosen.draft.partial:
-        return Answered(reply=reply, drafted=True)
-    return Answered(reply=reply, drafted=True, scored=True, score=chosen.draft.score)
+    score = chosen.draft.score if chosen.scored else None
+    return Answered(reply=reply, drafted=True, scored=chosen.scored, score=score)
 
 
-def _leave_newest(bought: Sequence[_Bought]) -> Asking[None]:
-    if bought and bought[-1].draft.partial:
-        yield Withdraw(reply=bought[-1].reply)
+def _leave_before_last(bought: Sequence[_Bought]) -> Asking[None]:
+    """Once another arm has answered, a stream that stands still is of no use any more."""
+    if len(bought) > 1:
+        yield from _leave(bought[-2])
+
+
+def _leave(bought: _Bought) -> Asking[None]:
+    if bought.draft.partial:
+        yield Withdraw(reply=bought.reply)

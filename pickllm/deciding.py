@@ -126,9 +126,7 @@ class Decider:
             move = self.cascade.move(situation, drafts, self._rng())
             _check(move, arms, drafts)
         except Exception as error:  # an answer that is paid for is not lost for it
-            self._count("cascade_failures")
-            logger.warning("the cascade failed: %s", type(error).__name__)
-            logger.debug("the cascade failed", exc_info=error)  # it may quote the prompt
+            self._tell_failure(error)
             return Move(show=len(drafts) - 1) if drafts else Move(ask=arms[0])
         return move
 
@@ -227,7 +225,7 @@ class Decider:
         """How likely each arm is, and who says so."""
         if held is not None:
             return _only(held.arm, situation.arms), self._policy_name
-        if self.cascade is not None and not request.once and len(situation.arms) > 1:
+        if self.cascade is not None and not request.once:
             first = self._first(self.cascade, situation, rng)
             if first is not None:
                 return _only(first, situation.arms), self.cascade.name
@@ -241,10 +239,14 @@ class Decider:
             move = cascade.move(situation, (), rng)
             _check(move, situation.arms, ())
         except Exception as error:
-            self._count("cascade_failures")
-            logger.warning("the cascade failed: %s", type(error).__name__)
+            self._tell_failure(error)
             return None
         return move.ask
+
+    def _tell_failure(self, error: Exception) -> None:
+        self._count("cascade_failures")
+        logger.warning("the cascade failed: %s", type(error).__name__)
+        logger.debug("the cascade failed", exc_info=error)  # it may quote the prompt
 
     def _checked(self, choice: Choice, situation: Situation) -> Choice:
         given, arms = choice.probabilities, situation.arms

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from pickllm.adapting import adapted
+from pickllm.attempts import known
 from pickllm.booking.books import Books
 from pickllm.cascade import Answered
 from pickllm.deciding import Decider
-from pickllm.errors import StoreUnavailable, UnknownDecision
+from pickllm.errors import Interrupted, StoreUnavailable, UnknownDecision
 from pickllm.features import features_of
 from pickllm.handover import unless_left
 from pickllm.judging import draft_score, score_or_none
@@ -32,6 +33,7 @@ from pickllm.types import (
     Draft,
     Move,
     Outcome,
+    Release,
     Reply,
     Request,
     Routed,
@@ -102,9 +104,7 @@ class FrontDesk:
 
     def climbs(self, request: Request, decision: Decision) -> bool:
         """Whether a cascade goes on from the arm chosen: not inside a tool loop, and so on."""
-        free = not request.once and decision.held is None and len(decision.arms) > 1
-        alone = len(getattr(self.cascade, "order", ())) == 1  # it only names the arm
-        return self.cascade is not None and free and not alone
+        return self.cascade is not None and not request.once and decision.held is None
 
     @property
     def hold_back_chars(self) -> int:
@@ -141,6 +141,12 @@ class FrontDesk:
             return None
         decision, reply = found
         self.books.enter(decision, request.trace_ids)
+        self.books.count("answers_recited")
+        try:
+            yield Release(reply=reply)
+        except Interrupted as stop:  # who leaves in the middle may still say what it was worth
+            self.settle(outcome_of(decision, reply, stop.status))
+            raise
         outcome = outcome_of(decision, reply)
         self.note(outcome)
         yield from self.keep()
@@ -174,6 +180,7 @@ class FrontDesk:
 
     def note(self, outcome: Outcome) -> None:
         """The same, but for the store: nothing here waits for a disk."""
+        outcome = known(outcome)
         at_fault = _at_fault(outcome)
         self.decider.fared(outcome, at_fault)
         self.books.settle(outcome, at_fault)
@@ -228,7 +235,7 @@ class FrontDesk:
         self.decider.asked(decision)
         counts = self.books.counts
         if (
-            counts["decisions"] == _SILENCE
+            counts["decisions"] - counts["answers_recited"] == _SILENCE
             and not counts["feedback_counted"]
             and self.books.learner.state is not None  # a policy that could learn,
             and getattr(self.decider.policy, "learns", True)  # and does

@@ -136,6 +136,20 @@ class _Journey(Generic[T]):
         self.question = Question(call, port, clock)
         return self.question
 
+    def recites(self, step: Recite, port: Port, clock: Clock) -> Reply:
+        """An answer that was kept, ready to be released."""
+        question = Question(
+            Call(decision=step.decision, arm=step.kept.arm),
+            port,
+            clock,
+            pieces=list(port.recited_pieces(step.decision, step.kept)),
+            draft=port.recited(step.decision, step.kept),
+            recital=True,
+        )
+        self.drafts.append(question)
+        assert question.draft is not None
+        return question.draft
+
     def goes_on(self, step: Release | Withdraw) -> Question:
         """The call that gave a draft, which the flow wants to go on with, or to leave."""
         question = next(each for each in self.drafts if each.draft is step.reply)
@@ -229,8 +243,7 @@ def _shown(
             _close(journey.goes_on(step))
             return step.reply
         case Recite():
-            yield from (piece.payload for piece in port.recited_pieces(step.decision, step.kept))
-            return port.recited(step.decision, step.kept)
+            return journey.recites(step, port, clock)
     yield from _to_its_end(question)
     yield from question.rest()
     return question.reply()
@@ -262,9 +275,7 @@ async def _ashown(
             value.append(step.reply)
             return
         case Recite():
-            for piece in port.recited_pieces(step.decision, step.kept):
-                yield piece.payload
-            value.append(port.recited(step.decision, step.kept))
+            value.append(journey.recites(step, port, clock))
             return
     async with contextlib.aclosing(_ato_its_end(question)) as payloads:
         async for payload in payloads:

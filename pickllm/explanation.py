@@ -80,7 +80,7 @@ class Explanation:
         if len(self.decision.arms) == 1:
             return f"{chosen} was the only arm that could answer"
         if self.decision.propensity >= 1.0:
-            return f"the policy was sure of {chosen}"
+            return f"{self.decision.policy.partition('(')[0]} was sure of {chosen}"
         if self.decision.propensity < likeliest.probability:
             return (
                 f"{chosen} was drawn to explore ({self.decision.propensity:.1%}); "
@@ -124,9 +124,10 @@ def _attempt_line(attempt: Attempt) -> str:
     first = "" if attempt.first_piece_s is None else f", first piece {attempt.first_piece_s:.3f} s"
     error = f" ({attempt.error})" if attempt.error else ""
     cached = "" if attempt.called else ", from the cache"
+    score = "" if attempt.score is None else f", scored {attempt.score:.2f} by the cascade"
     return (
         f"asked {attempt.arm}: {attempt.status}{error}, {attempt.latency_s:.3f} s{first}, "
-        f"cost {cost}{cached}"
+        f"cost {cost}{cached}{score}"
     )
 
 

@@ -36,6 +36,8 @@ class Question:
     """The arm's stream, sync or async, while it is open."""
     draft: Reply | None = None
     """What the flow was given of an answer that is held back."""
+    recital: bool = False
+    """Whether it is an answer that was kept: then the draft is all there is."""
     _chars: int = 0
 
     @property
@@ -92,6 +94,8 @@ class Question:
 
     def reply(self) -> Reply:
         """The whole answer."""
+        if self.recital and self.draft is not None:
+            return self.draft
         with self.waiting():
             if not self.pieces:
                 raise ArmRefused(f"arm {self.call.arm!r} streamed nothing", arm=self.call.arm)

@@ -23,6 +23,7 @@ from pickllm.types import (
     Reply,
     Request,
     Routed,
+    Status,
     Work,
 )
 
@@ -55,9 +56,9 @@ class Recalling:
         self._clock = clock
 
     def recite(self, request: Request) -> Asking[tuple[Decision, Reply] | None]:
-        """An answer that may serve, shown; None where there is none."""
+        """An answer that may serve, ready to be shown; None where there is none."""
         in_a_loop = request.hold is not None and request.hold.continues
-        if not request.call_digest or request.once or in_a_loop:
+        if not request.call_digest or request.once or request.fresh or in_a_loop:
             return None
         asked = self._asked(request)
         kept: Kept | None = yield from self._tried(partial(self.cache.recall, asked))
@@ -69,7 +70,6 @@ class Recalling:
         except Exception as error:
             self._failed(error)
             return None
-        self._count("answers_recited")
         return decision, reply
 
     def keep(self, routed: Routed) -> Asking[None]:
@@ -145,10 +145,15 @@ class Recalling:
         logger.debug("the cache of answers failed", exc_info=error)  # it may quote the prompt
 
 
-def outcome_of(decision: Decision, reply: Reply) -> Outcome:
+def outcome_of(decision: Decision, reply: Reply, status: Status = "ok") -> Outcome:
     """What came of an answer that was given again: no arm was asked, and nothing was paid."""
     attempt = Attempt(
-        arm=decision.arm, status="ok", latency_s=0.0, cost_usd=0.0, usage=reply.usage, called=False
+        arm=decision.arm,
+        status=status,
+        latency_s=0.0,
+        cost_usd=0.0,
+        usage=reply.usage,
+        called=False,
     )
     return Outcome(decision_id=decision.id, attempts=(attempt,))
 

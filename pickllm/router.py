@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from pickllm.attempts import checked, priced
 from pickllm.booking.books import Books, Verdict
 from pickllm.booking.keeper import Keeper
 from pickllm.booking.learner import Learner
@@ -50,6 +51,7 @@ from pickllm.settings import (
     Fallback,
     WeightsLike,
     anchors_of,
+    answers_of,
     budget_of,
     cascade_of,
     check_prices,
@@ -185,6 +187,7 @@ class Router:
             clock=clock,
             count=self._books.count,
         )
+        answers = answers_of(answers)
         self._recalling = (
             None
             if answers is None
@@ -238,11 +241,13 @@ class Router:
     def settle(self, outcome: Outcome) -> None:
         """Book what came of a decision, learn what needs no judgement, and keep it.
 
+        An attempt that has ``usage`` and no cost is priced here, where its arm has a price.
+
         Raises:
             UnknownDecision: No such decision is held here.
-            ConfigError: It has an outcome already.
+            ConfigError: It has an outcome already, or a number in it is odd.
         """
-        self._desk.settle(outcome)
+        self._desk.settle(priced(checked(outcome), self.pool))
 
     def note(self, outcome: Outcome) -> None:
         """The same, but for the store: nothing here waits for a disk."""
@@ -279,7 +284,8 @@ class Router:
         score, running = checked_score(value), _loop_runs()
         at_once = self._books.keeper.keeps and not running
         verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
-        self._tell_keepers(any_id, score, source)
+        if verdict != "repeated":
+            self._tell_keepers(any_id, score, source)
         self._desk.write_soon()
         return verdict
 
@@ -322,11 +328,14 @@ class Router:
         """
         if arm not in self.pool.names:
             raise ConfigError(f"no arm is called {arm!r}; there are {list(self.pool.names)}")
-        if not isinstance(self.policy, Renewable):
-            raise ConfigError(f"{self.policy.name} cannot be told that a model has changed")
-        self._books.renew(arm)
         if self._recalling is not None:
             in_background(partial(self._recalling.forget, arm))
+        if not isinstance(self.policy, Renewable):
+            raise ConfigError(
+                f"{self.policy.name} cannot be told that a model has changed: take another policy, "
+                "or `reset`. Answers that the model gave before are given no more"
+            )
+        self._books.renew(arm)
         self._desk.write_soon()
 
     def trace(self, trace_id: str, decision_id: str) -> None:

@@ -18,7 +18,7 @@ from pickllm.policies import (
     policy_of,
 )
 from pickllm.pool import Pool
-from pickllm.protocols import BringsFeatures, Cascade, Featurizer, Policy, Reward
+from pickllm.protocols import BringsFeatures, Cache, Cascade, Featurizer, Policy, Reward
 from pickllm.rewards import WeightedReward
 from pickllm.transcripts import Transcripts
 from pickllm.types import Anchors, Arm, Weights
@@ -29,6 +29,7 @@ __all__ = [
     "Fallback",
     "WeightsLike",
     "anchors_of",
+    "answers_of",
     "budget_of",
     "cascade_of",
     "check_prices",
@@ -147,10 +148,9 @@ def cascade_of(given: Cascade | None, pool: Pool) -> Cascade | None:
     """The cascade, once it is known that the arms it names are there."""
     if given is None:
         return None
-    if not callable(getattr(given, "move", None)):
-        raise ConfigError(
-            f"cascade is {type(given).__name__}; give a Cascade, such as ThresholdCascade(...)"
-        )
+    if not callable(getattr(given, "move", None)) or isinstance(given, type):
+        kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+        raise ConfigError(f"cascade is {kind}; give a Cascade, such as ThresholdCascade(...)")
     unknown = sorted(set(getattr(given, "order", ())) - set(pool.names))
     if unknown:
         raise ConfigError(f"the cascade asks {unknown}, and the pool has only {list(pool.names)}")
@@ -162,6 +162,18 @@ def transcripts_of(given: Transcripts | None) -> Transcripts | None:
     if given is not None and not isinstance(given, Transcripts):
         raise ConfigError(
             f"transcripts is {type(given).__name__}; give Transcripts('sqlite:///kept.db', …)"
+        )
+    return given
+
+
+def answers_of(given: Cache | None) -> Cache | None:
+    """The cache of answers, once it is known to be one."""
+    able = all(callable(getattr(given, name, None)) for name in ("recall", "keep", "judged"))
+    if given is not None and (not able or isinstance(given, type)):
+        kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+        raise ConfigError(
+            f"answers is {kind}; give a cache, such as AnswerCache() or "
+            'AnswerCache(store="sqlite:///answers.db")'
         )
     return given
 

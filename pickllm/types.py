@@ -182,6 +182,8 @@ class Request:
     once: bool = False
     """Whether asking has effects, such as tools that are called on the way: then no second arm is
     asked after one has answered, and no answer is given again."""
+    fresh: bool = False
+    """Whether an arm is asked even where an answer is kept; what it says takes that one's place."""
     call_digest: str = ""
     """Digest of what shapes an answer beside the conversation: tools, response format, sampling.
     Empty where the caller does not say; then no cache may answer."""
@@ -357,7 +359,7 @@ class Move:
     show: int | None = None
     """Place of the draft to show among those bought."""
     final: bool = False
-    """Whether what the arm asked says is shown in any case, and so need not be held back."""
+    """Whether what the arm asked says is shown in any case, and so is not scored beforehand."""
     reason: str = ""
     """Why, for `explain`: such as "below the threshold"."""
     propensity: float = 1.0
@@ -423,7 +425,7 @@ class Withdraw:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recite:
-    """A step of a flow: show an answer that was kept, as if an arm gave it, and send it back."""
+    """A step of a flow: send back an answer that was kept, to be shown by a `Release`."""
 
     decision: Decision
     kept: Kept

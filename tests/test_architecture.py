@@ -31,7 +31,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "adapting",
-        "attempts",
         "budget",
         "embedded",
         "estimators",
@@ -44,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "scoring",
         "stores",
     ),
+    ("attempts",),
     (
         "booking",
         "cascade",

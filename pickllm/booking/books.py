@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from pickllm.booking.events import Decided, Event, Judged, Renewed, Reset, Traced
+from pickllm.booking.events import Decided, Drafted, Event, Judged, Renewed, Reset, Traced
 from pickllm.booking.keeper import Keeper
 from pickllm.booking.learner import Learner
 from pickllm.booking.ledger import Ledger, Record, Relay
@@ -214,11 +214,8 @@ class Books:
             return
         experience = self.learner.credit_draft(record, attempt, score)
         slim = replace(experience.decision, values=(), ineligible={})
-        source = f"draft of {attempt.arm}"
         self.keeper.note(
-            Judged(
-                experience=replace(experience, decision=slim), source=source, time_s=self._clock()
-            )
+            Drafted(experience=replace(experience, decision=slim), time_s=self._clock())
         )
 
     def _credit(self, record: Record, feedback: Feedback) -> Verdict:

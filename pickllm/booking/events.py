@@ -2,6 +2,7 @@
 
     Decided    a decision and its outcome, once it has one
     Judged     one source's judgement of one decision, in its first or a later version
+    Drafted    what a cascade's scorer gave an answer that was not shown
     Traced     a run around a decision, under whose id it is found too
     Renewed    the model behind an arm is not what it was
     Reset      a session begins: what was learnt until then is forgotten
@@ -26,7 +27,17 @@ from pickllm.errors import StateConflict
 from pickllm.plain import from_plain, to_plain
 from pickllm.types import Decision, Experience, Outcome
 
-__all__ = ["Decided", "Event", "Judged", "Renewed", "Reset", "Traced", "decode", "encode"]
+__all__ = [
+    "Decided",
+    "Drafted",
+    "Event",
+    "Judged",
+    "Renewed",
+    "Reset",
+    "Traced",
+    "decode",
+    "encode",
+]
 
 _FORMAT = 1
 
@@ -70,6 +81,24 @@ class Judged:
     def key(self) -> str:
         """One for each version."""
         return _key("judged", self.experience.decision.id, self.version, self.source)
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Ids under which it is found."""
+        return (self.experience.decision.id,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drafted:
+    """What is to be learnt from an answer that a cascade bought and did not show."""
+
+    experience: Experience
+    time_s: float
+
+    @property
+    def key(self) -> str:
+        """One for each arm of a decision."""
+        return _key("drafted", self.experience.decision.id, self.experience.arm)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -131,11 +160,12 @@ class Reset:
         return ()
 
 
-Event: TypeAlias = Decided | Judged | Traced | Renewed | Reset
+Event: TypeAlias = Decided | Judged | Drafted | Traced | Renewed | Reset
 """What happened, in one of its kinds."""
 
 _KINDS: Mapping[tuple[int, str], type] = {
-    (_FORMAT, kind.__name__.lower()): kind for kind in (Decided, Judged, Traced, Renewed, Reset)
+    (_FORMAT, kind.__name__.lower()): kind
+    for kind in (Decided, Judged, Drafted, Traced, Renewed, Reset)
 }
 
 

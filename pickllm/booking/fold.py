@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pickllm.booking.events import Decided, Event, Judged, Renewed, Reset, decode
-from pickllm.booking.learner import blamed
+from pickllm.booking.events import Decided, Drafted, Event, Judged, Renewed, Reset, decode
+from pickllm.booking.learner import blamed, draft_of
 from pickllm.booking.lessons import Lesson, Lessons, Teaching
 from pickllm.errors import StateConflict
 from pickllm.protocols import Noted, Observer, Policy, Renewable
@@ -157,6 +157,8 @@ def lessons_of(event: Event, policy: Policy[Any]) -> list[Teaching]:
     if isinstance(event, Judged):
         lesson = (event.experience.decision.id, event.source)
         return [(lesson, event.experience, event.instead_of)]
+    if isinstance(event, Drafted):
+        return [(draft_of(event.experience), event.experience, None)]
     if not isinstance(event, Decided):
         return []
     observed: list[Teaching] = [

@@ -7,12 +7,12 @@ zero. What a call took is a lesson for policies that book it, judged or not.
 from typing import Any
 
 from pickllm.booking.ledger import Record
-from pickllm.booking.lessons import Lessons
+from pickllm.booking.lessons import Lesson, Lessons
 from pickllm.protocols import Observer, Policy, Reward
 from pickllm.rewards import checked_score
 from pickllm.types import Attempt, Decision, Experience, Feedback, Observation
 
-__all__ = ["Learner", "blamed"]
+__all__ = ["Learner", "blamed", "draft_of"]
 
 
 class Learner(Lessons):
@@ -53,7 +53,7 @@ class Learner(Lessons):
     def credit_draft(self, record: Record, attempt: Attempt, score: float) -> Experience:
         """What an arm earned by a draft that a cascade did not show."""
         experience = self._earned(record, attempt, score, attempt.cost_usd, attempt.latency_s)
-        self.teach((record.decision.id, f"draft of {attempt.arm}"), experience)
+        self.teach(draft_of(experience), experience)
         return experience
 
     def _judged(self, record: Record, feedback: Feedback) -> Experience | None:
@@ -84,6 +84,11 @@ class Learner(Lessons):
             latency_s=latency_s,
             usage=attempt.usage,
         )
+
+
+def draft_of(experience: Experience) -> Lesson:
+    """The lesson that an answer which was not shown teaches."""
+    return experience.decision.id, f"draft of {experience.arm}"
 
 
 def blamed(decision: Decision, attempt: Attempt) -> Experience:

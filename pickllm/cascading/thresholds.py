@@ -112,8 +112,10 @@ class ThresholdCascade:
         """Begin with the first eligible arm; show what passes; else ask the next, or end."""
         ahead = self._next(situation, drafts)
         if not drafts:
-            first = None if self.entry == "policy" else ahead
-            return Move(ask=first, reason="the first of the cascade" if first else "")
+            if ahead is None or self.entry == "policy":
+                return Move()
+            final = self._is_last(ahead, situation, drafts)
+            return Move(ask=ahead, final=final, reason="the first of the cascade")
         newest = drafts[-1]
         if self._passes(newest):
             return self._shown_or_explored(len(drafts) - 1, ahead, rng)

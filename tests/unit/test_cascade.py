@@ -17,7 +17,7 @@ from pickllm.rng import Rng
 from pickllm.scoring.rules import scorer_of
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort, situation
-from pickllm.types import Attempt, Draft, Hold, Move, Piece, Reply, Situation, Usage
+from pickllm.types import Attempt, Draft, Hold, Kept, Move, Piece, Reply, Situation, Usage
 from tests.unit.doubles import DRIVERS, Driver, FakeClock, priced
 
 RIGHT = Script(pieces=("right", ", and", " sure"))
@@ -244,7 +244,7 @@ def test_whoever_is_cancelled_while_a_draft_is_scored_leaves_nothing_open() -> N
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(read())
     assert ["small"] == port.closed
-    assert [("small", "rejected", None)] == booked(router)
+    assert [("small", "cancelled", None)] == booked(router)
 
 
 def test_a_final_arm_is_not_held_back() -> None:
@@ -444,8 +444,42 @@ def test_forgetting_a_model_forgets_its_answers() -> None:
     class Shelf:
         """Keeps nothing."""
 
-        forget = forgotten.append
+        def recall(self, request: Request) -> None:
+            """Nothing is there."""
 
-    router = Router(arms=priced("a"), answers=Shelf())  # type: ignore[arg-type]  # half of one
+        def keep(self, request: Request, kept: Kept) -> None:
+            """Nothing is kept."""
+
+        def judged(self, decision_id: str, value: float) -> None:
+            """Nothing is heard."""
+
+        def forget(self, arm: str) -> None:
+            """Write it down."""
+            forgotten.append(arm)
+
+    router = Router(arms=priced("a"), answers=Shelf())
     router.model_updated("a")
     assert ["a"] == forgotten
+
+
+@every_driver
+def test_a_draft_that_stands_still_is_shown_where_the_next_arm_fails(driver: Driver) -> None:
+    """To its end: half an answer is never given for a whole one."""
+    router = climber(how={"hold_back_chars": 40})
+
+    assert "".join(LONG.pieces) == asked(driver, router, {"small": LONG, "large": BROKEN})
+    assert ["error", "ok"] == [status for _, status, _ in booked(router)]
+
+
+def test_what_was_not_shown_is_no_judgement_of_what_was() -> None:
+    """Other workers, and who reads the journal, find one score for the answer: its own."""
+    store = MemoryStore()
+    router = climber(policy="epsilon_greedy", store=store)
+    asked(DRIVERS["run"], router, {"small": WRONG, "large": RIGHT})
+    router.close()
+    other = climber(policy="epsilon_greedy", store=store)
+
+    assert {"scorer": 0.9} == other.explain("r").source_to_score
+    assert {"scorer": 0.9} == {
+        source: feedback.value for source, feedback in other.ledger["r"].source_to_feedback.items()
+    }

@@ -74,7 +74,7 @@ def test_explanation_reads_as_a_page() -> None:
     ("decision", "reason"),
     [
         (decided("small", {"small": 1.0}), "small was the only arm that could answer"),
-        (decided("small", {"small": 1.0, "large": 0.0}), "the policy was sure of small"),
+        (decided("small", {"small": 1.0, "large": 0.0}), "test was sure of small"),
         (
             decided("small", {"small": 0.9, "large": 0.1}),
             "small was the likeliest arm (90.0%); with 10.0% another would have been drawn",

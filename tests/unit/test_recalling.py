@@ -202,3 +202,25 @@ def test_a_shelf_answers_where_no_arm_can() -> None:
     drive.run(router.flow(asking("one")), port)
     down = ScriptedPort({name: Script(pieces=(), error=OSError("down")) for name in "ab"})
     assert "fine!" == drive.run(router.flow(asking("two")), down).reply.text
+
+
+@pytest.mark.parametrize("status", ["abandoned", "ok"])
+def test_a_stream_that_is_being_read_may_be_judged(status: str) -> None:
+    """While it is shown, and after its reader has left; a second word of the same is not heard."""
+    shelf = Shelf()
+    router, port = served(shelf)
+    drive.run(router.flow(asking("one")), port)
+    streaming = drive.stream(router.flow(asking("two")), port)
+
+    assert "fine!" == next(streaming)
+    assert "noted" == router.feedback("two", 0.0) or "waiting"
+    if status == "abandoned":
+        streaming.close()
+    else:
+        assert [] == list(streaming)
+    outcome = router.ledger["two"].outcome
+    assert outcome is not None
+    assert status == outcome.status
+    assert {("one", 0.0), ("two", 0.0)} == set(shelf.heard)
+    assert "repeated" == router.feedback("two", 1.0)
+    assert {("one", 0.0), ("two", 0.0)} == set(shelf.heard)

@@ -1,6 +1,7 @@
 """The router: what it refuses, what it books, and what it tells of itself."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,14 @@ from pickllm import (
     FunctionPolicy,
     LearningAutomaton,
     NoEligibleArm,
+    Outcome,
     PaperReward,
     Pool,
+    Reply,
     Request,
     Router,
     UnknownDecision,
+    Usage,
     WeightedReward,
     Weights,
     drive,
@@ -28,7 +32,7 @@ from pickllm.protocols import Policy
 from pickllm.rng import Rng
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import Choice, Experience, Situation
+from pickllm.types import Attempt, Call, Choice, Experience, Piece, Situation
 from tests.unit.doubles import answered, mistyped, priced, settled
 
 ARMS = priced("a", "b")
@@ -346,3 +350,54 @@ def test_mistake_of_a_newcomer_is_told_at_once(settings: dict[str, Any], says: s
     """When the router is made, and never at the first call."""
     with pytest.raises(ConfigError, match=says):
         Router(**({"arms": ARMS} | settings))
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ({"latency_s": float("inf")}, "latency_s inf"),
+        ({"cost_usd": -1.0}, "cost_usd -1.0"),
+        ({"cost_usd": float("nan")}, "cost_usd nan"),
+        ({"usage": Usage(tokens_in=mistyped(None), tokens_out=3)}, "tokens are no counts"),
+        ({"usage": Usage(tokens_in=1, tokens_out=10**400)}, "tokens are no counts"),
+        ({"status": "OK"}, "the status 'OK'"),
+    ],
+)
+def test_odd_numbers_are_refused(odd: dict[str, Any], words: str) -> None:
+    """Nothing is learnt of them, and the decision still waits for its outcome."""
+    router = Router(arms=priced("a"))
+    decision = router.decide(Request(text=""))
+    attempt = Attempt(**{"arm": "a", "status": "ok", "latency_s": 1.0, **odd})
+    with pytest.raises(ConfigError, match=words):
+        router.settle(Outcome(decision_id=decision.id, attempts=(attempt,)))
+    router.settle(answered(decision))
+
+
+def test_odd_numbers_of_an_arm_take_no_answer_away() -> None:
+    """What a provider reports may be anything: it is unknown then, and the store takes the rest."""
+    router = Router(arms=priced("a"), store=MemoryStore(), seed=1)
+    odd = Usage(tokens_in=mistyped(None), tokens_out=3)
+
+    class Odd(ScriptedPort):
+        """Its counts are odd."""
+
+        def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
+            return replace(super().join(call, pieces), usage=odd)
+
+    port = Odd({"a": Script()})
+    assert "yes" == drive.run(router.flow(Request(text="", id="r")), port).reply.text
+    assert "counted" == router.feedback("r", 1.0)
+    assert 0 == router.stats().get("store_unwritable", 0)
+
+
+def test_what_has_usage_is_priced() -> None:
+    """Whoever calls arms by themselves need not work out what that cost."""
+    router = Router(arms=priced("a"))
+    decision = router.decide(Request(text=""))
+    usage = Usage(tokens_in=1_000_000, tokens_out=1_000_000)
+    attempt = Attempt(arm="a", status="ok", latency_s=1.0, usage=usage)
+    router.settle(Outcome(decision_id=decision.id, attempts=(attempt,)))
+
+    outcome = router.ledger[decision.id].outcome
+    assert outcome is not None
+    assert 3.0 == outcome.cost_usd

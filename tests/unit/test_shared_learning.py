@@ -246,7 +246,7 @@ def test_an_event_that_cannot_be_written_stops_no_other(odd: Any) -> None:
     router = router_on(store)
     decision = router.decide(Request(text=""))
     attempt = Attempt(arm=decision.arm, status="ok", cost_usd=0.1, **odd)
-    router.settle(Outcome(decision_id=decision.id, attempts=(attempt,)))
+    router._books.settle(Outcome(decision_id=decision.id, attempts=(attempt,)), ())
     router.feedback(settled(router).id, 1.0)
 
     assert 1 == router.stats()["store_unwritable"]
