@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_pickllm import RoutedChatModel
 from pickllm import Abstained
+from pickllm.cache import AnswerCache
 from pickllm.cascading import ThresholdCascade
 from pickllm.scoring import scorer_of
 from tests.langchain.recording import MODEL_WAYS, Recorder
@@ -39,10 +41,10 @@ def climbing(small: str = "no idea", large: str = "four five six", **how: Any) -
         "large": ScriptedChatModel(model_name="large", says=large),
     }
     scorer = scorer_of(lambda _, answer: float(not answer.startswith("no")))
+    settings = {"answers": how.pop("answers", None), "seed": 1}
     how = {"thresholds": (0.5,), "scorer": scorer, **how}
-    return RoutedChatModel(
-        models=models, cascade=ThresholdCascade(order=("small", "large"), **how), seed=1
-    )
+    cascade = ThresholdCascade(order=("small", "large"), **how)
+    return RoutedChatModel(models=models, cascade=cascade, **settings)
 
 
 @pytest.mark.parametrize("way", MODEL_WAYS)
@@ -144,3 +146,56 @@ def _arm(model: RoutedChatModel, name: str) -> ScriptedChatModel:
 
 def _ainvoked(model: Runnable[Any, Any]) -> Callable[[Any], Any]:
     return lambda asked: asyncio.run(model.ainvoke(asked))
+
+
+@pytest.mark.parametrize("kind", [BaseCallbackHandler, AsyncCallbackHandler])
+def test_handlers_hear_no_token_of_a_draft(kind: type[BaseCallbackHandler]) -> None:
+    """They hear of both runs and of their usage, for both were paid for."""
+    heard: list[str] = []
+    ended: list[Any] = []
+
+    if issubclass(kind, AsyncCallbackHandler):
+
+        class Listening(AsyncCallbackHandler):
+            """Writes down tokens and ends."""
+
+            async def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+                heard.append(token)
+
+            async def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+                ended.append(response)
+
+        handler: BaseCallbackHandler = Listening()
+        chunks = asyncio.run(_read(climbing().astream(QUESTION, {"callbacks": [handler]})))
+    else:
+
+        class Printing(BaseCallbackHandler):
+            """The same without a loop."""
+
+            def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+                heard.append(token)
+
+            def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+                ended.append(response)
+
+        chunks = [c.text for c in climbing().stream(QUESTION, {"callbacks": [Printing()]})]
+
+    assert "four five six" == "".join(chunks)
+    assert [] == heard
+    assert 2 == len(ended)
+
+
+async def _read(chunks: Any) -> list[str]:
+    return [chunk.text async for chunk in chunks]
+
+
+def test_an_answer_that_would_not_do_is_no_better_for_being_the_only_one() -> None:
+    """Where one arm alone may answer it is scored all the same, and not kept for others."""
+    cache = AnswerCache()
+    model = climbing(abstain_below=0.5, answers=cache)
+
+    with pytest.raises(Abstained):
+        model.invoke(QUESTION, model="small")
+    assert "four five six" == model.invoke(QUESTION).text
+    assert "four five six" == model.invoke(QUESTION, model="large").text
+    assert 1 == model.stats()["answers_recited"]

@@ -8,6 +8,9 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from langchain_pickllm import RoutedChatModel
+from langchain_pickllm.reading import finish_reason_of
+from pickllm import ConfigError
+from pickllm.cache import AnswerCache
 from pickllm.types import Kept, Said
 from tests.langchain.recording import MODEL_WAYS
 from tests.langchain.scripted import ScriptedChatModel, get_weather, look_up
@@ -122,3 +125,37 @@ def test_many_at_once_are_served() -> None:
     given = asyncio.run(model.abatch([QUESTION] * 20))
     assert ["four five six"] * 20 == [message.text for message in given]
     assert 1 == calls(model)
+
+
+def test_fresh_asks_anew() -> None:
+    """For a button that says "again"; what the arm says then takes the old answer's place."""
+    model = shelved()
+    model.invoke(QUESTION)
+    model.invoke(QUESTION, fresh=True)
+    model.invoke(QUESTION)
+    assert 2 == calls(model)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"finish_reason": "length"}, "length"),
+        ({"stop_reason": "max_tokens"}, "max_tokens"),
+        ({"done_reason": "length"}, "length"),
+        ({"stopReason": "max_tokens"}, "max_tokens"),
+        ({"status": "incomplete"}, "incomplete"),
+        ({"status": "completed"}, None),
+    ],
+)
+def test_why_a_model_ended_is_read_from_any_provider(
+    metadata: dict[str, str], reason: str | None
+) -> None:
+    """A cache must know that an answer was cut off, whatever its provider calls that."""
+    assert reason == finish_reason_of(AIMessage("cut", response_metadata=metadata))
+
+
+@pytest.mark.parametrize("answers", [True, "sqlite:///answers.db", AnswerCache], ids=str)
+def test_what_is_no_cache_is_refused(answers: Any) -> None:
+    """When the model is made, with what to give."""
+    with pytest.raises(ConfigError, match="give a cache, such as AnswerCache"):
+        RoutedChatModel(models={"only": ScriptedChatModel()}, answers=answers)
