@@ -177,6 +177,21 @@ def test_feedback_on_a_near_hit_is_a_pair() -> None:
     assert ask(cache, WIDE) is None
 
 
+def test_a_decision_makes_one_pair() -> None:
+    """However often it is judged; the last verdict is the one that counts."""
+    cache = opened(semantic())
+    cache.keep(plain_request(WIDE), kept_answer())
+    request = plain_request(NARROW)
+    assert cache.recall(request)
+    for value in (1.0, 1.0, 0.9):
+        cache.judged(request.id, value)
+    assert 1 == cache.stats()["verified right"]
+
+    for value in (0.1, 0.0):
+        cache.judged(request.id, value)
+    assert (0, 1) == (cache.stats()["verified right"], cache.stats()["verified wrong"])
+
+
 def test_feedback_on_an_unscored_answer_is_no_pair() -> None:
     """It may have been bad for its own question already; it goes, and nothing is learnt."""
     cache = opened(semantic())
@@ -386,6 +401,19 @@ def test_threads_may_share_it() -> None:
     assert [[f"for {number % 8}", None] for number in range(200)] == found
     assert 208 == cache.size()
     assert "errors" not in cache.stats()
+
+
+def test_verdicts_come_from_many_threads() -> None:
+    """Each is heard, and none stands in another's way."""
+    cache = AnswerCache()
+    for number in range(400):
+        cache.keep(plain_request(str(number)), kept_answer(decision_id=str(number)))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: cache.judged(str(number % 400), 0.0), range(800)))
+
+    assert 0 == cache.size()
+    assert {"kept": 400, "evicted": 400} == cache.stats()
 
 
 def test_copies_share_their_answers() -> None:

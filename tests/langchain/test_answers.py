@@ -141,7 +141,7 @@ def _configured(config: RunnableConfig, **fields: Any) -> RunnableConfig:
 @pytest.mark.parametrize("way", sorted(set(MODEL_WAYS) - {"generate", "agenerate"}))
 def test_what_a_call_configures_is_a_wall(way: str) -> None:
     """An arm that a config changes is another arm; the thread that it is asked in is none."""
-    arm = ScriptedChatModel().configurable_fields(says=ConfigurableField(id="style"))
+    arm: Any = ScriptedChatModel().configurable_fields(says=ConfigurableField(id="style"))
     model = RoutedChatModel(models={"a": arm}, answers=AnswerCache())
 
     said = [
@@ -178,7 +178,10 @@ def test_chat_models_read_no_config() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (ChatMessage("Go on.", role="critic"), ChatMessage("Go on.", role="author")),
+        (
+            ChatMessage(content="Go on.", role="critic"),
+            ChatMessage(content="Go on.", role="author"),
+        ),
         (
             HumanMessage("Go on.", additional_kwargs={"lang": "de"}),
             HumanMessage("Go on.", additional_kwargs={"lang": "fr"}),
