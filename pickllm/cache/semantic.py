@@ -6,7 +6,7 @@ where it is installed, and only the newest are compared one by one.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Neighbour:
     key: str
     similarity: float
     """Cosine of the two questions' vectors."""
-    reading: Reading
+    reading: Reading = field(repr=False)
 
 
 class Neighbours:
