@@ -29,7 +29,7 @@ class Verifying:
         agrees: Callable[[str, str], bool],
         seed: int | None,
         remembered: int,
-        count: Callable[[str], None],
+        count: Callable[[str, int], None],
     ) -> None:
         """Of ``share`` of near hits a model is asked; so many requests are ``remembered``."""
         if not 0.0 <= share <= 1.0:

@@ -155,7 +155,7 @@ def test_what_a_call_configures_is_a_wall(way: str) -> None:
 
 def test_what_a_function_reads_of_the_config_is_a_wall() -> None:
     """Nobody can tell what that is; where it has no digest, nothing is given again."""
-    arm = RunnableLambda(
+    arm: Any = RunnableLambda(
         lambda _, config: AIMessage(str(config["configurable"].get("style"))),
     )
     model = RoutedChatModel(models={"a": arm}, answers=AnswerCache())
