@@ -64,12 +64,15 @@ def _request(prompt: str, llm_string: str) -> Request | None:
     if _TOOLS in llm_string:
         return None
     call_digest = digest("langchain", llm_string)
+    known_as = digest(prompt, llm_string)  # so that `update` is known to follow on `lookup`
     if not prompt.startswith("["):
-        return Request(text=prompt, call_digest=call_digest)
+        return Request(id=known_as, text=prompt, call_digest=call_digest)
     turns = _turns(prompt)
     if turns is None:  # some completion model's prompt that only begins so
-        return Request(text=prompt, call_digest=digest("text", llm_string))
-    return Request(text=turns[-1].text, turns=turns, call_digest=call_digest) if turns else None
+        return Request(id=known_as, text=prompt, call_digest=digest("text", llm_string))
+    if not turns:
+        return None
+    return Request(id=known_as, text=turns[-1].text, turns=turns, call_digest=call_digest)
 
 
 def _turns(prompt: str) -> tuple[Said, ...] | None:

@@ -29,6 +29,7 @@ _ROLES: Mapping[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
+_SAID_BESIDE = ("function_call", "audio")
 _KINDS: Mapping[Role, type[BaseMessage]] = {
     "system": SystemMessage,
     "user": HumanMessage,
@@ -56,7 +57,15 @@ def is_plain(message: BaseMessage) -> bool:
         isinstance(block, str) or block.get("type") == "text" for block in content
     )
     asks = isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls)
-    return text_only and not asks and not isinstance(message, ToolMessage) and not message.name
+    more = asks or message.name or isinstance(message, ToolMessage) or _says_more(message)
+    return text_only and not more and _kind(message) in _ROLES
+
+
+def _says_more(message: BaseMessage) -> bool:
+    """Whether something is said beside the text; of what providers tell of answers, little is."""
+    beside = message.additional_kwargs
+    names = _SAID_BESIDE if isinstance(message, AIMessage) else beside
+    return any(beside.get(name) for name in names)
 
 
 def _message(said: Said, original: Sequence[BaseMessage]) -> BaseMessage:
@@ -69,5 +78,9 @@ def _message(said: Said, original: Sequence[BaseMessage]) -> BaseMessage:
 
 
 def _role(message: BaseMessage) -> Role:
+    return _ROLES.get(_kind(message), "user")
+
+
+def _kind(message: BaseMessage) -> str:
     kind = message.role if isinstance(message, ChatMessage) else message.type
-    return _ROLES.get(kind.removesuffix("MessageChunk").lower(), "user")
+    return kind.removesuffix("MessageChunk").lower()

@@ -18,14 +18,19 @@ from pickllm.types import Decision, Kept
 __all__ = ["call_digest", "recited_chunk", "recited_events", "recited_message"]
 
 
-def call_digest(kwargs: Mapping[str, Any], shape: Shape | None) -> str:
-    """What shapes an answer beside the messages: tools, response format, sampling, stop words."""
+def call_digest(
+    kwargs: Mapping[str, Any], shape: Shape | None, *, chosen: Mapping[str, Any]
+) -> str:
+    """What shapes an answer beside the messages: tools, response format, sampling, stop words.
+
+    And ``chosen``, which is what the call's config changes in the arms.
+    """
     given = {name: value for name, value in kwargs.items() if name != TOOLS}
     if shape is not None:
         given["pickllm_shape"] = {arm: dict(shape.kwargs(arm)) for arm in shape.arms}
         for kwargs_of_arm in given["pickllm_shape"].values():
             kwargs_of_arm.pop(TOOLS, None)
-    return digest_of({"langchain": given})
+    return digest_of({"langchain": given, "chosen": chosen})
 
 
 def recited_message(decision: Decision, kept: Kept) -> AIMessage:

@@ -18,6 +18,7 @@ from langchain_pickllm.reading import needs_of, prompt_text, tokens_of
 from langchain_pickllm.recital import call_digest
 from langchain_pickllm.shapes import SHAPE, Shape
 from langchain_pickllm.stickiness import hold_of
+from langchain_pickllm.wrappers import chosen_by
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking
 from pickllm.router import Router
@@ -77,7 +78,11 @@ class Turn:
             weights=weights_of(kwargs["weights"]) if kwargs.get("weights") else None,
             turns=turns_of(messages),
             fresh=bool(kwargs.get("fresh")),
-            call_digest=call_digest(own, shape) if router.keeps_answers else "",
+            call_digest=(
+                call_digest(own, shape, chosen=chosen_by(config, configured.models.values()))
+                if router.keeps_answers
+                else ""
+            ),
         )
         return cls(
             router=router,

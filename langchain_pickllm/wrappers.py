@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -18,6 +18,7 @@ __all__ = [
     "as_configured",
     "bare",
     "chat_model_below",
+    "chosen_by",
     "is_bare_pipeline",
     "router_inside",
     "taken_by",
@@ -26,6 +27,9 @@ __all__ = [
 
 _SETTINGS = frozenset({"temperature", "max_tokens", "stop"})
 """Settings of every chat model, which a call may carry to arms of any kind."""
+
+_OF_THREADS = ("thread_id", "run_id", "checkpoint_", "__")
+"""How fields begin by which a graph finds its way; they change no model."""
 
 _HOOKS = ("_agenerate", "_stream", "_astream")
 """What a chat model writes itself of the ways in which it may be asked."""
@@ -63,6 +67,18 @@ def as_configured(model: Runnable[Any, Any], config: RunnableConfig) -> Runnable
         return model
     chosen, _ = model.prepare(config)
     return chosen.with_config(model.config) if model.config else chosen
+
+
+def chosen_by(config: RunnableConfig, models: Iterable[Runnable[Any, Any]]) -> dict[str, Any]:
+    """What a call's config may choose or change in these models.
+
+    Chat models read nothing of it. What else may be an arm (alternatives, chains, functions,
+    routers) can read any field, so there all of them count.
+    """
+    if all(chat_model_below(each) is not None and router_inside(each) is None for each in models):
+        return {}
+    fields = config.get("configurable") or {}
+    return {name: fields[name] for name in fields if not name.startswith(_OF_THREADS)}
 
 
 def taken_by(model: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,9 @@ _ROLES: Mapping[MessageRole, Role] = {
 }
 
 
+_SAID_BESIDE = ("name", "function_call", "audio")
+
+
 class FilledPrompt(BasePromptTemplate):  # type: ignore[no-redef]  # a field of the base is "kwargs"
     """A template whose messages are there already: it takes no arguments."""
 
@@ -68,7 +71,15 @@ def turns_of(messages: Sequence[ChatMessage]) -> tuple[Said, ...]:
 def is_plain(message: ChatMessage) -> bool:
     """Whether its text is all there is of it."""
     text_only = all(block.block_type == "text" for block in message.blocks)
-    return text_only and not tool_call_ids(message) and _ROLES[message.role] != "tool"
+    more = tool_call_ids(message) or _ROLES[message.role] == "tool" or _says_more(message)
+    return text_only and not more
+
+
+def _says_more(message: ChatMessage) -> bool:
+    """Whether something is said beside the text; of what providers tell of answers, little is."""
+    beside = message.additional_kwargs
+    names = _SAID_BESIDE if _ROLES[message.role] == "assistant" else beside
+    return any(beside.get(name) for name in names)
 
 
 def with_turns(asked: Asked[Any], turns: Sequence[Said]) -> Asked[Any]:

@@ -7,6 +7,7 @@ reading.py      a question without how it is put;   words.py  the tables behind 
 gate.py         whether two questions can ask the same
 semantic.py     the nearest questions of a partition
 acceptance.py   when a near answer will do, learnt to a stated bound
+verifying.py    which near answers may serve, which are asked anew, and what came of it
 agreeing.py     whether two answers say the same
 entry.py        an answer as bytes: JSON, sealed
 shelf.py        where answers stand: sqlite.py (memory, too), redis.py

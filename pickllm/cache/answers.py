@@ -13,13 +13,13 @@ What fails here is counted and logged, and is a miss: a cache never takes an ans
 
 import logging
 import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from pickllm.cache.acceptance import BANDS, Acceptance, band_of
+from pickllm.cache.acceptance import BANDS, Acceptance
 from pickllm.cache.agreeing import say_the_same
 from pickllm.cache.entry import Entry
 from pickllm.cache.finding import Finding, Kind
@@ -29,12 +29,12 @@ from pickllm.cache.partition import circle_of, key_of, partition_of, question_of
 from pickllm.cache.reading import Reading, read
 from pickllm.cache.shelf import ShelfLike, shelf_of
 from pickllm.cache.shelved import Shelved, remember
+from pickllm.cache.verifying import Verifying
 from pickllm.embedding import HashingEmbedder
 from pickllm.errors import ConfigError
 from pickllm.features import featurizer_name
 from pickllm.lock import Lock
 from pickllm.protocols import Featurizer
-from pickllm.rng import Rng, fresh_seed
 from pickllm.types import NO_FEATURES, Kept, Request, Vector
 
 __all__ = ["AnswerCache"]
@@ -112,24 +112,18 @@ class AnswerCache:
         """
         if max_entries < 1:
             raise ConfigError(f"max_entries must be at least 1; it is {max_entries}")
-        for name, share in (("evict_below", evict_below), ("verified_share", verified_share)):
-            if not 0.0 <= share <= 1.0:
-                raise ConfigError(f"{name} must lie in [0, 1]; it is {share}")
+        if not 0.0 <= evict_below <= 1.0:
+            raise ConfigError(f"evict_below must lie in [0, 1]; it is {evict_below}")
         self.namespace = namespace
         self.context = context
         self.max_entries = max_entries
         self.evict_below = evict_below
-        self.verified_share = verified_share
-        self.acceptance = acceptance or Acceptance()
         self.fitness = Fitness(
             ttl_s=ttl_s,
             min_score=_FLOOR if min_score is None else min_score,
             unscored=min_score is None if unscored is None else unscored,
             max_chars=max_chars,
         )
-        self.seed = fresh_seed() if seed is None else seed
-        self._draws = 0
-        self._agrees = agrees
         self._embedder = _embedder_of(semantic)
         self._secret = secret.encode() if isinstance(secret, str) else secret
         self._clock = clock
@@ -139,13 +133,19 @@ class AnswerCache:
             clock=clock,
             count=self._count,
         )
+        self._verifying = Verifying(
+            self._shelved,
+            acceptance=acceptance or Acceptance(),
+            share=verified_share,
+            agrees=agrees,
+            seed=seed,
+            remembered=_REMEMBERED,
+            count=self._count,
+        )
         self._rests_until_s = float("-inf")
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
         self._id_to_finding: OrderedDict[str, Finding] = OrderedDict()
-        self._id_to_awaited: OrderedDict[str, tuple[Finding, str]] = OrderedDict()
-        self._owed: deque[Mapping[str, str]] = deque(maxlen=_REMEMBERED)
-        """What the store could not be told to let go of yet; nothing is given before it is."""
 
     def __repr__(self) -> str:
         """Nothing of the store's address, nor of the secret."""
@@ -162,15 +162,13 @@ class AnswerCache:
         """An answer that may serve, or None; see `pickllm.protocols.Cache`."""
         unasked: tuple[Finding, Entry | None] = Finding(reason="the store cannot be asked"), None
         finding, entry = self._tried(lambda: self._found(request), unasked)
+        drawn = finding.kept is not None and self._verifying.draws(finding)
+        if entry is not None and (drawn or finding.refused == "acceptance"):
+            self._verifying.await_answer(request.id, finding, entry.kept.text)
+        if drawn:
+            reason = "a model is asked, to verify it"
+            finding = replace(finding, kept=None, refused="chance", reason=reason)
         with self._lock:
-            drawn = finding.kept is not None and self._is_drawn(finding)
-            if entry is not None and (drawn or finding.refused == "acceptance"):
-                awaited = finding, entry.kept.text
-                remember(self._id_to_awaited, request.id, awaited, most=_REMEMBERED)
-            if drawn:
-                finding = replace(
-                    finding, kept=None, refused="chance", reason="a model is asked, to verify it"
-                )
             remember(self._id_to_finding, request.id, finding, most=_REMEMBERED)
             self._counts[_outcome(finding)] += 1
         return finding.kept
@@ -178,14 +176,12 @@ class AnswerCache:
     def keep(self, request: Request, kept: Kept) -> None:
         """Keep an answer, if it is fit to be given again; see `pickllm.protocols.Cache`."""
         question = question_of(request)
-        with self._lock:
-            awaited = self._id_to_awaited.pop(request.id, None)
+        awaited = self._verifying.awaited(request.id)
         if question is None or not self.fitness.may_be_kept(question, kept):
             self._count("not kept")
             return
         if awaited is not None:
-            finding, text = awaited
-            self._tried(lambda: self._verify(finding, right=self._agrees(text, kept.text)), None)
+            self._tried(partial(self._verifying.compare, awaited, kept.text), None)
         self._tried(partial(self._put, request, question, kept), None)
 
     def judged(self, decision_id: str, value: float) -> None:
@@ -194,7 +190,7 @@ class AnswerCache:
         with self._lock:
             finding = self._id_to_finding.get(decision_id, Finding())
         if finding.is_lesson:
-            self._tried(partial(self._verify, finding, right=right), None)
+            self._tried(partial(self._verifying.judged, decision_id, finding, right=right), None)
         if not right:
             key = finding.key if finding.kept is not None else ""
             self._evict(key=key, decision_id=decision_id)
@@ -218,7 +214,7 @@ class AnswerCache:
         """Let everything go, learnt pairs among it."""
         with self._lock:
             self._id_to_finding.clear()
-            self._id_to_awaited.clear()
+        self._verifying.clear()
         self._shelved.clear()
 
     def stats(self) -> dict[str, int]:
@@ -237,7 +233,7 @@ class AnswerCache:
     # Finding
 
     def _found(self, request: Request) -> tuple[Finding, Entry | None]:
-        self._pay()
+        self._shelved.pay()
         question = question_of(request)
         if question is None or len(question) > self.fitness.max_chars:
             return Finding(reason="its answer hangs on more than text that can be compared"), None
@@ -283,26 +279,11 @@ class AnswerCache:
     def _weighed(self, finding: Finding, entry: Entry, request: Request) -> Finding:
         """The finding with the answer, or with what refuses it."""
         refusal = self.fitness.refusal(entry.kept, request, now_s=self._clock())
-        if refusal is None and not self._is_accepted(finding):
+        if refusal is None and not self._verifying.accepts(finding):
             refusal = "acceptance", "it is not known that such answers are right often enough"
         if refusal is not None:
             return replace(finding, refused=refusal[0], reason=refusal[1])
         return replace(finding, kept=entry.kept, reason=_REASONS[finding.kind])
-
-    def _is_accepted(self, finding: Finding) -> bool:
-        if finding.kind == "exact":
-            return True
-        pooled, own = self._shelved.pairs(""), self._shelved.pairs(finding.circle)
-        if finding.kind == "same":
-            return not any(self.acceptance.closes(each, "same") for each in (pooled, own))
-        return self.acceptance.opens(pooled, finding.kind, finding.similarity or 0.0, own=own)
-
-    def _is_drawn(self, finding: Finding) -> bool:
-        """Whether a model is asked all the same; for equal questions none ever is."""
-        if finding.kind == "exact" or not self.verified_share:
-            return False
-        self._draws += 1
-        return Rng(seed=self.seed, number=self._draws).uniform() < self.verified_share
 
     # Keeping
 
@@ -323,25 +304,9 @@ class AnswerCache:
         self._count("kept")
         self._count("evicted", gone)
 
-    def _verify(self, finding: Finding, *, right: bool) -> None:
-        """Count a pair; equal questions make none."""
-        band = band_of(1.0 if finding.kind == "same" else finding.similarity or 0.0)
-        if finding.kind not in ("", "exact") and band is not None:
-            self._shelved.add_pair(finding.circle, finding.kind, band, right=right)
-            self._count("verified right" if right else "verified wrong")
-
     def _evict(self, *, key: str = "", decision_id: str = "", arm: str = "") -> None:
-        self._owed.append({"key": key, "decision_id": decision_id, "arm": arm})
-        self._tried(self._pay, None)
-
-    def _pay(self) -> None:
-        """Let go of all that is to go; what the store does not hear of now is owed to it."""
-        while self._owed:
-            wanted = self._owed[0]
-            self._count("evicted", self._shelved.shelf.drop(**wanted))
-            with self._lock:
-                if self._owed and self._owed[0] is wanted:
-                    self._owed.popleft()
+        self._shelved.owe(key=key, decision_id=decision_id, arm=arm)
+        self._tried(self._shelved.pay, None)
 
     # Inside
 

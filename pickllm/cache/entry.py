@@ -43,9 +43,9 @@ class Damaged(ValueError):
 class Entry:
     """An answer with the question that it was given to."""
 
-    question: str
-    kept: Kept
-    vector: Vector = field(default_factory=lambda: NO_FEATURES, compare=False)
+    question: str = field(repr=False)
+    kept: Kept = field(repr=False)
+    vector: Vector = field(default_factory=lambda: NO_FEATURES, compare=False, repr=False)
     """``[dim]`` of the question; empty where nothing near is looked for. Kept in half precision."""
 
 

@@ -1,6 +1,6 @@
 """What a cache found for a request, and why it serves or does not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pickllm.types import Kept
@@ -16,15 +16,15 @@ or with others in their place. Empty where they ask something else, or there is 
 class Finding:
     """An answer that may serve, or what stood against it."""
 
-    kept: Kept | None = None
+    kept: Kept | None = field(default=None, repr=False)
     """The answer, where one may serve."""
     kind: Kind = ""
     """How near the question is that it was given to."""
     refused: str = ""
     """What refused an answer that was found: "gate", "age", "arm", "score", "acceptance", or
     "chance", which has a model asked all the same."""
-    reason: str = ""
-    """In a few words."""
+    reason: str = field(default="", repr=False)
+    """In a few words; it may quote one of the question's."""
     similarity: float | None = None
     """Cosine to the near question; None where none was compared."""
     key: str = ""

@@ -18,7 +18,7 @@ True
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations, takewhile
 
 from pickllm.cache.finding import Kind
@@ -37,8 +37,8 @@ class Verdict:
 
     kind: Kind = ""
     """How near they are; "exact" is not told apart from "same"."""
-    reason: str = ""
-    """Why they differ."""
+    reason: str = field(default="", repr=False)
+    """Why they differ; it may quote a word."""
 
     @property
     def same(self) -> bool:

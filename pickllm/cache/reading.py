@@ -21,7 +21,7 @@ False
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pickllm.cache.exact import settled
 from pickllm.cache.words import CASED, CLOSED, CONTRACTIONS, ENGLISH, FRAMES, REQUESTS, SHOUTED
@@ -43,10 +43,10 @@ _AFTER_A = frozenset({"few", "little", "lot", "number", "bit", "couple"})
 class Reading:
     """What a question says; two that are equal ask the same."""
 
-    words: tuple[str, ...]
+    words: tuple[str, ...] = field(repr=False)
     prose: bool = False
     """Whether it was understood: English, and no code."""
-    names: frozenset[str] = frozenset()
+    names: frozenset[str] = field(default=frozenset(), repr=False)
     """Words that are written with a capital inside of it. They tell two readings apart only where
     those differ anyway, so they are left out of a comparison."""
 

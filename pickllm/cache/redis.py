@@ -18,13 +18,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pickllm.cache.rows import Placed, Row
-from pickllm.errors import ConfigError, MissingExtra
 from pickllm.lock import Lock
+from pickllm.stores.redis_client import client_of, literally
 
 __all__ = ["RedisShelf"]
 
-_PATIENCE_S = 0.5
-"""Wait for the server at most so long: asking a model is the worst that can come of it."""
 _EXPIRED_AT_ONCE = 100
 _USED_AT_ONCE = 500
 
@@ -113,26 +111,11 @@ class RedisShelf:
             namespace: Begins every key.
             options: More of `redis.from_url`'s, such as ``password`` or ``socket_timeout``.
         """
-        try:
-            import redis
-        except ImportError as error:
-            raise MissingExtra("keeping answers in Redis", extra="redis") from error
         self._url, self.namespace, self._options = url, namespace, options
         self._key_to_used_s: dict[str, float] = {}
         self._lock = Lock()
         self._root = f"{{pickllm/answers/{namespace}}}/"
-        settings = {
-            "socket_timeout": _PATIENCE_S,
-            "socket_connect_timeout": _PATIENCE_S,
-            **options,
-        }
-        try:
-            self._redis: Any = redis.Redis.from_url(url, **settings)
-        except ValueError as error:
-            raise ConfigError(
-                "a Redis address begins with redis://, rediss:// or unix://, such as "
-                "'redis://localhost:6379/0'"
-            ) from error
+        self._redis: Any = client_of(url, options, purpose="keeping answers in Redis")
         self._get = self._redis.register_script(_GET)
         self._put = self._redis.register_script(_PUT)
         self._drop = self._redis.register_script(_DROP)
@@ -199,8 +182,7 @@ class RedisShelf:
 
     def clear(self) -> None:
         """Let go of everything."""
-        pattern = "".join(f"\\{each}" if each in "*?[]^\\" else each for each in self._root)
-        for name in self._redis.scan_iter(match=f"{pattern}*", count=1000):
+        for name in self._redis.scan_iter(match=literally(self._root) + "*", count=1000):
             self._redis.delete(name)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """What passes between a cache and its back end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Placed", "Row"]
 
@@ -13,7 +13,7 @@ class Row:
     """A digest; no part of a prompt."""
     partition: str
     """A digest of what keeps it apart from others."""
-    value: bytes
+    value: bytes = field(repr=False)
     decision_id: str
     arm: str
     expires_s: float | None = None
@@ -27,4 +27,4 @@ class Placed:
     position: int
     """Higher than that of all rows written before."""
     key: str
-    value: bytes
+    value: bytes = field(repr=False)

@@ -6,7 +6,7 @@ where it is installed, and only the newest are compared one by one.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,8 @@ __all__ = ["Neighbour", "Neighbours"]
 _COMPARED = 4_096
 """So many newest vectors are compared one by one; the rest stand in FAISS's lists."""
 _LISTS, _READ = 512, 8
+_ROOM = 64
+"""For so many questions there is room at least."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +33,7 @@ class Neighbour:
     key: str
     similarity: float
     """Cosine of the two questions' vectors."""
-    reading: Reading
+    reading: Reading = field(repr=False)
 
 
 class Neighbours:
@@ -40,7 +42,7 @@ class Neighbours:
     def __init__(self, dim: int) -> None:
         self.position = 0
         """Of the newest row read from the shelf."""
-        self._vectors: Floats = np.zeros((64, dim), dtype=np.float32)
+        self._vectors: Floats = np.zeros((_ROOM, dim), dtype=np.float32)
         self._keys: list[str] = []
         self._questions: list[str] = []
         self._key_to_place: dict[str, int] = {}
@@ -65,7 +67,8 @@ class Neighbours:
                 return
             place = len(self._keys)
             if place == len(self._vectors):
-                self._vectors = np.concatenate((self._vectors, np.zeros_like(self._vectors)))
+                more = np.zeros((max(place, _ROOM), len(vector)), dtype=np.float32)
+                self._vectors = np.concatenate((self._vectors, more))
             self._vectors[place] = vector / length
             self._keys.append(key)
             self._questions.append(question)

@@ -5,8 +5,8 @@ all. Vectors of questions and counts of verified pairs are remembered here, and 
 """
 
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
 from threading import Thread
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ _ROWS_AT_ONCE = 256
 """So many new rows one lookup reads at most."""
 _PARTITIONS = 256
 _CIRCLES = 10_000
+_OWED = 2_000
 _PAIRS_AGE_S = 10.0
 """What other workers verified is seen so much later."""
 
@@ -40,7 +41,7 @@ class Shelved:
         *,
         secret: bytes,
         clock: Callable[[], float],
-        count: Callable[[str], None],
+        count: Callable[[str, int], None],
     ) -> None:
         self.shelf = shelf
         self._secret = secret
@@ -49,6 +50,8 @@ class Shelved:
         self._lock = Lock()
         self._partition_to_neighbours: OrderedDict[str, Neighbours] = OrderedDict()
         self._circle_to_pairs: OrderedDict[str, tuple[float, Verified]] = OrderedDict()
+        self._owed: deque[Mapping[str, str]] = deque(maxlen=_OWED)
+        """What the shelf could not be told to let go of yet; nothing is given before it is."""
 
     def entry(self, key: str) -> Entry | None:
         """What stands under a key; one that is damaged is let go."""
@@ -68,6 +71,19 @@ class Shelved:
             expires_s=expires_s,
         )
         return self.shelf.put(row, now_s=self._clock(), most=most)
+
+    def owe(self, *, key: str = "", decision_id: str = "", arm: str = "") -> None:
+        """Have `pay` let go of what has that key, that decision or that arm."""
+        with self._lock:
+            self._owed.append({"key": key, "decision_id": decision_id, "arm": arm})
+
+    def pay(self) -> None:
+        """Let go of all that is to go; what the shelf does not hear of now is owed to it."""
+        while (wanted := self._next_owed()) is not None:
+            self._count("evicted", self.shelf.drop(**wanted))
+            with self._lock:
+                if self._next_owed() is wanted:
+                    self._owed.popleft()
 
     def neighbours(self, partition: str, *, dim: int) -> Neighbours | None:
         """The questions of a partition, with the next of those that others have added."""
@@ -100,10 +116,12 @@ class Shelved:
                 remember(self._circle_to_pairs, circle, (now_s, pairs), most=_CIRCLES)
         return pairs
 
-    def add_pair(self, circle: str, kind: str, band: float, *, right: bool) -> None:
-        """Count a verified pair for its circle, and for all."""
+    def add_pair(
+        self, circle: str, kind: str, band: float, *, right: bool, amount: int = 1
+    ) -> None:
+        """Count a verified pair for its circle, and for all; -1 takes one back."""
         for each in ("", circle):
-            self.shelf.add(f"pairs/{each}", {pair_name(kind, band, right=right): 1.0})
+            self.shelf.add(f"pairs/{each}", {pair_name(kind, band, right=right): float(amount)})
         with self._lock:
             for each in ("", circle):
                 self._circle_to_pairs.pop(each, None)
@@ -115,11 +133,15 @@ class Shelved:
             self._circle_to_pairs.clear()
         self.shelf.clear()
 
+    def _next_owed(self) -> Mapping[str, str] | None:
+        with self._lock:
+            return self._owed[0] if self._owed else None
+
     def _unpacked(self, data: bytes, key: str) -> Entry | None:
         try:
             return unpacked(data, key=key, secret=self._secret)
         except Damaged as error:
-            self._count("damaged")
+            self._count("damaged", 1)
             logger.warning("a kept answer is damaged or forged: %s; it is let go", error)
             self.shelf.drop(key=key)
             return None

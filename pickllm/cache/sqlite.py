@@ -11,21 +11,15 @@ answer that is kept. So what is least recently used is known a little late betwe
 (1, 0)
 """
 
-import contextlib
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pickllm.cache.rows import Placed, Row
-from pickllm.errors import ConfigError
-from pickllm.lock import Lock
+from pickllm.stores.sqlite_file import SqliteFile
 
 __all__ = ["SqliteShelf"]
 
-_PATIENCE_S = 0.25
-"""Wait for another writer at most so long: an answer that is not kept is asked for again."""
 _SLACK = 100
 """Rows are counted once for so many hundredths of the bound: counting takes a while."""
 _SCHEMA = """
@@ -74,8 +68,7 @@ class SqliteShelf:
         self.namespace = namespace
         self._key_to_used_s: dict[str, float] = {}
         self._until_count = 0
-        self._lock = Lock()
-        self._open()
+        self._file = SqliteFile(path, schema=_SCHEMA, purpose="to keep answers in")
 
     def get(self, key: str, *, now_s: float) -> bytes | None:
         """What stands under ``key``; see `pickllm.cache.shelf.Shelf`."""
@@ -87,13 +80,13 @@ class SqliteShelf:
         )
         if not rows:
             return None
-        with self._lock:
+        with self._file.lock:
             self._key_to_used_s[key] = now_s
         return bytes(rows[0][0])
 
     def put(self, row: Row, *, now_s: float, most: int) -> int:
         """Write a row, and make room; see `pickllm.cache.shelf.Shelf`."""
-        with self._lock, self._transaction():
+        with self._file.transaction():
             self._note_used()
             self._run(
                 _PUT,
@@ -137,7 +130,7 @@ class SqliteShelf:
 
     def add(self, name: str, amounts: Mapping[str, float]) -> None:
         """Add to sums."""
-        with self._lock, self._transaction():
+        with self._file.transaction():
             for field, amount in amounts.items():
                 self._run(_ADD, name=name, field=field, amount=amount)
 
@@ -163,8 +156,7 @@ class SqliteShelf:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy opens the file anew."""
@@ -180,42 +172,11 @@ class SqliteShelf:
             )
         self._key_to_used_s = {}
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing."""
-        self._run("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
-    def _open(self) -> None:
-        """A connection of this process: one that was forked must not use its parent's."""
-        self._process = os.getpid()
-        try:
-            self._connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise ConfigError(f"cannot open {self.path!r} to keep answers in: {error}") from error
-
     def _run(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
-        return self._execute(sql, values).fetchall()
+        return self._file.rows(sql, namespace=self.namespace, **values)
 
     def _changed(self, sql: str, **values: object) -> int:
-        return self._execute(sql, values).rowcount
-
-    def _execute(self, sql: str, values: Mapping[str, object]) -> sqlite3.Cursor:
-        with self._lock:
-            if self._process != os.getpid():
-                self._open()
-            return self._connection.execute(sql, {"namespace": self.namespace, **values})
+        return self._file.changed(sql, namespace=self.namespace, **values)
 
 
 def _opened(path: str, namespace: str) -> SqliteShelf:

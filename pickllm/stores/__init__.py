@@ -1,8 +1,8 @@
 """Where learnt state is kept: bytes under keys, with versions.
 
     memory.py    in this process
-    sqlite.py    in one file, for processes of one machine
-    redis.py     on a server, for a fleet
+    sqlite.py    in one file, for processes of one machine;   sqlite_file.py  the file itself
+    redis.py     on a server, for a fleet;                    redis_client.py  its client
     codec.py     state to bytes and back: versioned JSON, never pickle
 
 ``store_of("sqlite:///routes.db")`` opens one by its address.

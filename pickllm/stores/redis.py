@@ -11,13 +11,11 @@ What is written outlives the server as far as its own persistence goes: set ``ap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pickllm.errors import ConfigError, MissingExtra, StateConflict
+from pickllm.errors import StateConflict
 from pickllm.protocols import Entry, Note, Noted
+from pickllm.stores.redis_client import client_of, literally
 
 __all__ = ["RedisStore"]
-
-_PATIENCE_S = 0.5
-"""Wait for the server at most so long: what cannot be written now waits for the next time."""
 
 _PUT = """
 local version = tonumber(redis.call('HGET', KEYS[1], 'version') or '0')
@@ -75,23 +73,8 @@ class RedisStore:
             prefix: Begins every key, to share a server with others.
             options: More of `redis.from_url`'s, such as ``password`` or ``socket_timeout``.
         """
-        try:
-            import redis
-        except ImportError as error:
-            raise MissingExtra("the Redis store", extra="redis") from error
         self._url, self._prefix, self._options = url, prefix, options
-        settings = {
-            "socket_timeout": _PATIENCE_S,
-            "socket_connect_timeout": _PATIENCE_S,
-            **options,
-        }
-        try:
-            self._redis: Any = redis.Redis.from_url(url, **settings)
-        except ValueError as error:
-            raise ConfigError(
-                "a Redis address begins with redis://, rediss:// or unix://, such as "
-                "'redis://localhost:6379/0'"
-            ) from error
+        self._redis: Any = client_of(url, options, purpose="the Redis store")
         self._put = self._redis.register_script(_PUT)
         self._append = self._redis.register_script(_APPEND)
         self._trim = self._redis.register_script(_TRIM)
@@ -121,7 +104,7 @@ class RedisStore:
     def scan(self, prefix: str) -> Iterator[str]:
         """Keys that begin with ``prefix``, sorted."""
         begins = self._entry(prefix)
-        found = self._redis.scan_iter(match=_literally(begins) + "*", count=1000)
+        found = self._redis.scan_iter(match=literally(begins) + "*", count=1000)
         names = {name.decode().removeprefix(self._entry("")) for name in found}
         return iter(sorted(names))
 
@@ -169,11 +152,6 @@ class RedisStore:
 
 def _connected(url: str, prefix: str, options: dict[str, Any]) -> RedisStore:
     return RedisStore(url, prefix=prefix, **options)
-
-
-def _literally(text: str) -> str:
-    """A pattern that matches the text and nothing else."""
-    return "".join(f"\\{letter}" if letter in "*?[]^\\" else letter for letter in text)
 
 
 def _noted(entries: Sequence[tuple[bytes, Any]]) -> list[Noted]:

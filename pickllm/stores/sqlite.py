@@ -8,39 +8,28 @@ there as a whole or not at all, whenever the process dies.
 (1, 2, b'2')
 """
 
-import contextlib
-import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from pickllm.errors import ConfigError, StateConflict
-from pickllm.lock import Lock
+from pickllm.errors import StateConflict
 from pickllm.protocols import Entry, Note, Noted
+from pickllm.stores.sqlite_file import SqliteFile
 
 __all__ = ["SqliteStore"]
 
-_PATIENCE_S = 0.25
-"""Wait for another writer at most so long: a save that fails is made good by the next."""
-_TABLE = """
+_SCHEMA = """
+PRAGMA secure_delete = ON; -- for `shred`
 CREATE TABLE IF NOT EXISTS pickllm_entries (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
-) WITHOUT ROWID
-"""
-_NOTES = """
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pickllm_notes (
     name TEXT NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (name, position), UNIQUE (name, key)
-) WITHOUT ROWID
-"""
-_LAST = """
-CREATE TABLE IF NOT EXISTS pickllm_journals (name TEXT PRIMARY KEY, last INTEGER NOT NULL)
-"""
-_ABOUT = """
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pickllm_journals (name TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pickllm_about (
     name TEXT, about TEXT, position INTEGER, PRIMARY KEY (name, about, position)
-) WITHOUT ROWID
+) WITHOUT ROWID;
 """
 _APPEND = """
 INSERT INTO pickllm_notes (name, position, key, value) VALUES (:name, :position, :key, :value)
@@ -78,58 +67,63 @@ class SqliteStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        self._lock = Lock()
-        self._open()
+        self._file = SqliteFile(path, schema=_SCHEMA, purpose="as a SQLite store")
 
     def get(self, key: str) -> Entry | None:
         """What stands under ``key``, or None."""
-        rows = self._run("SELECT value, version FROM pickllm_entries WHERE key = :key", key=key)
+        rows = self._file.rows(
+            "SELECT value, version FROM pickllm_entries WHERE key = :key", key=key
+        )
         return Entry(value=rows[0][0], version=rows[0][1]) if rows else None
 
     def put(self, key: str, value: bytes, *, expect: int | None = None) -> int:
         """Write, and return the new version; see `pickllm.protocols.Store`."""
-        rows = self._run(_PUT, key=key, value=value, expect=expect)
+        rows = self._file.rows(_PUT, key=key, value=value, expect=expect)
         if not rows:
             raise StateConflict(f"{key!r} is not at version {expect}: read it again")
         return int(rows[0][0])
 
     def delete(self, key: str) -> None:
         """Forget ``key``."""
-        self._run("DELETE FROM pickllm_entries WHERE key = :key", key=key)
+        self._file.rows("DELETE FROM pickllm_entries WHERE key = :key", key=key)
 
     def scan(self, prefix: str) -> Iterator[str]:
         """Keys that begin with ``prefix``, sorted."""
-        keys = self._run(_SCAN, prefix=prefix, length=len(prefix), beyond=prefix + _LAST_LETTER)
+        keys = self._file.rows(
+            _SCAN, prefix=prefix, length=len(prefix), beyond=prefix + _LAST_LETTER
+        )
         return iter([key for (key,) in keys])
 
     def append(self, name: str, notes: Sequence[Note]) -> list[bool]:
         """Write those notes whose keys are new; see `pickllm.protocols.Journal`."""
-        with self._lock, self._transaction():
-            rows = self._run("SELECT last FROM pickllm_journals WHERE name = :name", name=name)
+        with self._file.transaction():
+            rows = self._file.rows(
+                "SELECT last FROM pickllm_journals WHERE name = :name", name=name
+            )
             last = first = int(rows[0][0]) if rows else 0
             new: list[bool] = []
             for note in notes:
                 new.append(self._append(name, note, last + 1))
                 last += new[-1]
             if last > first:
-                self._run(_ADVANCE, name=name, last=last)
+                self._file.rows(_ADVANCE, name=name, last=last)
             return new
 
     def read(self, name: str, *, after: int, limit: int) -> list[Noted]:
         """The notes that follow that position."""
-        rows = self._run(_READ, name=name, after=after, limit=limit)
+        rows = self._file.rows(_READ, name=name, after=after, limit=limit)
         return [Noted(position=position, value=value) for position, value in rows]
 
     def find(self, name: str, about: str) -> list[Noted]:
         """The notes about an id."""
-        rows = self._run(_FIND, name=name, about=about)
+        rows = self._file.rows(_FIND, name=name, about=about)
         return [Noted(position=position, value=value) for position, value in rows]
 
     def trim(self, name: str, *, upto: int) -> None:
         """Forget the notes up to that position."""
-        with self._lock, self._transaction():
+        with self._file.transaction():
             for table in ("pickllm_about", "pickllm_notes"):
-                self._run(
+                self._file.rows(
                     f"DELETE FROM {table} WHERE name = :name AND position <= :upto",  # noqa: S608  # ours
                     name=name,
                     upto=upto,
@@ -137,57 +131,25 @@ class SqliteStore:
 
     def shred(self) -> None:
         """Leave nothing of what was deleted in the file or in its log, as far as none reads it."""
-        self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._file.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def __reduce__(self) -> tuple[type["SqliteStore"], tuple[str]]:
         """A copy opens the file anew."""
         return SqliteStore, (self.path,)
 
     def _append(self, name: str, note: Note, position: int) -> bool:
-        rows = self._run(_APPEND, name=name, position=position, key=note.key, value=note.value)
+        rows = self._file.rows(
+            _APPEND, name=name, position=position, key=note.key, value=note.value
+        )
         for about in note.about if rows else ():
-            self._run(
+            self._file.rows(
                 "INSERT OR IGNORE INTO pickllm_about VALUES (:name, :about, :position)",
                 name=name,
                 about=about,
                 position=position,
             )
         return bool(rows)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing."""
-        self._run("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
-    def _open(self) -> None:
-        """A connection of this process: one that was forked must not use its parent's."""
-        self._process = os.getpid()
-        try:
-            self._connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("PRAGMA secure_delete = ON")  # for `shred`
-            for table in (_TABLE, _NOTES, _LAST, _ABOUT):
-                self._connection.execute(table)
-        except sqlite3.Error as error:
-            raise ConfigError(f"cannot open {self.path!r} as a SQLite store: {error}") from error
-
-    def _run(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
-        with self._lock:
-            if self._process != os.getpid():
-                self._open()
-            return self._connection.execute(sql, values).fetchall()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pickllm import ConfigError
-from pickllm.cache import Acceptance, AnswerCache
-from pickllm.cache.acceptance import pair_name
+from pickllm.cache import Acceptance, AnswerCache, ShelfLike, shelf_of
+from pickllm.cache.acceptance import BANDS, pair_name
 from pickllm.cache.sqlite import SqliteShelf
 from pickllm.embedding import HashingEmbedder
 from pickllm.testing import kept_answer, plain_request
@@ -61,7 +61,7 @@ def test_no_answer_to_an_opposite(kind: str) -> None:
     """Whichever of the two was asked first: not one false hit, even with everything learnt open."""
     for pair in OPPOSITE[kind]:
         for first, second in (pair, pair[::-1]):
-            cache = opened(semantic())
+            cache = opened()
             cache.keep(plain_request(first), kept_answer("yes"))
             assert ask(cache, second) is None, (first, second)
 
@@ -84,11 +84,12 @@ def test_special_cases_have_answers_of_their_own() -> None:
             assert ask(cache, second) is None, (first, second)
 
 
-def opened(cache: AnswerCache, *, own: str = "") -> AnswerCache:
+def opened(shelf: ShelfLike = "memory://") -> AnswerCache:
     """As if a thousand pairs of each band had been right."""
-    for band in (0.98, 0.95, 0.9, 0.85, 0.8, 0.7):
-        cache._shelved.shelf.add(f"pairs/{own}", {pair_name("added", band, right=True): 1000.0})
-    return cache
+    shelf = shelf_of(shelf, namespace="default")
+    for band in BANDS:
+        shelf.add("pairs/", {pair_name("added", band, right=True): 1000.0})
+    return semantic(store=shelf)
 
 
 def test_near_questions_share_an_answer_once_that_was_learnt() -> None:
@@ -165,7 +166,7 @@ def test_what_reads_alike_is_shut_where_it_proves_wrong() -> None:
 
 def test_feedback_on_a_near_hit_is_a_pair() -> None:
     """A thumb says whether the answer was right for this question, too."""
-    cache = opened(semantic())
+    cache = opened()
     cache.keep(plain_request(WIDE), kept_answer())
     liked, disliked = plain_request(NARROW), plain_request(NARROW)
     assert cache.recall(liked)
@@ -177,9 +178,24 @@ def test_feedback_on_a_near_hit_is_a_pair() -> None:
     assert ask(cache, WIDE) is None
 
 
+def test_a_decision_makes_one_pair() -> None:
+    """However often it is judged; the last verdict is the one that counts."""
+    cache = opened()
+    cache.keep(plain_request(WIDE), kept_answer())
+    request = plain_request(NARROW)
+    assert cache.recall(request)
+    for value in (1.0, 1.0, 0.9):
+        cache.judged(request.id, value)
+    assert 1 == cache.stats()["verified right"]
+
+    for value in (0.1, 0.0):
+        cache.judged(request.id, value)
+    assert (0, 1) == (cache.stats()["verified right"], cache.stats()["verified wrong"])
+
+
 def test_feedback_on_an_unscored_answer_is_no_pair() -> None:
     """It may have been bad for its own question already; it goes, and nothing is learnt."""
-    cache = opened(semantic())
+    cache = opened()
     cache.keep(plain_request(WIDE), kept_answer(score=None))
     disliked = plain_request(NARROW)
     assert cache.recall(disliked)
@@ -271,7 +287,7 @@ def test_what_was_used_last_stays() -> None:
 
 def test_another_context_is_another_world() -> None:
     """A new version of a corpus, or another namespace, sees none of the old answers."""
-    shelf = AnswerCache()._shelved.shelf
+    shelf = SqliteShelf(":memory:")
     for settings in ({"context": "corpus 1"}, {"context": "corpus 2"}, {"secret": "s"}):
         cache = AnswerCache(store=shelf, **settings)  # type: ignore[arg-type]  # each its own type
         assert ask(cache, ASKED) is None
@@ -282,8 +298,7 @@ def test_another_context_is_another_world() -> None:
 def test_workers_share_a_store(tmp_path: Path) -> None:
     """What one keeps another gives, near ones too; what one lets go is gone for all."""
     address = f"sqlite:///{tmp_path / 'a.db'}"
-    one, other = (semantic(store=address) for _ in range(2))
-    opened(one)
+    one, other = opened(address), semantic(store=address)
     one.keep(plain_request(WIDE), kept_answer(decision_id="d"))
 
     assert "Paris." == ask(other, WIDE)
@@ -386,6 +401,19 @@ def test_threads_may_share_it() -> None:
     assert [[f"for {number % 8}", None] for number in range(200)] == found
     assert 208 == cache.size()
     assert "errors" not in cache.stats()
+
+
+def test_verdicts_come_from_many_threads() -> None:
+    """Each is heard, and none stands in another's way."""
+    cache = AnswerCache()
+    for number in range(400):
+        cache.keep(plain_request(str(number)), kept_answer(decision_id=str(number)))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: cache.judged(str(number % 400), 0.0), range(800)))
+
+    assert 0 == cache.size()
+    assert {"kept": 400, "evicted": 400} == cache.stats()
 
 
 def test_copies_share_their_answers() -> None:

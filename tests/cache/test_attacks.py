@@ -9,8 +9,12 @@ import pytest
 import redis
 
 import pickllm.cache.partition as partitions
-from pickllm.cache import AnswerCache
+from pickllm.cache import AnswerCache, Row
 from pickllm.cache.entry import Damaged, Entry, packed, unpacked
+from pickllm.cache.gate import compare
+from pickllm.cache.reading import read
+from pickllm.cache.semantic import Neighbours
+from pickllm.cache.sqlite import SqliteShelf
 from pickllm.testing import kept_answer, plain_request
 from tests.redis_server import RedisServer
 
@@ -182,6 +186,24 @@ def test_keys_tell_nothing(path: Path, redis_server: RedisServer) -> None:
     names += [name.decode() for name in redis.Redis.from_url(redis_server.url).scan_iter()]
     assert len(names) > 4
     assert [] == [name for name in names if "ovelace" in name]
+
+
+def test_what_is_shown_of_values_tells_nothing(path: Path) -> None:
+    """Neither a question, nor an answer, nor a word of them, nor a vector."""
+    shelf = SqliteShelf(path)
+    cache = AnswerCache(store=shelf, semantic=True, verified_share=0.0)
+    cache.keep(plain_request(SECRET_PROMPT), kept_answer("It is DE42."))
+    found, near = (cache.look(plain_request(SECRET_PROMPT + end)) for end in ("", " Now?"))
+    placed = shelf.since(found.partition, 0, limit=1)[0]
+    entry = unpacked(placed.value, key=found.key)
+    known = Neighbours(len(entry.vector))
+    known.add(found.key, entry.question, entry.vector)
+    verdict = compare(read(SECRET_PROMPT), read("What is the account number of Ada Byron?"))
+    row = Row(key="k", partition="p", value=placed.value, decision_id="d", arm="a")
+
+    for value in (found, near, placed, entry, known.nearest(entry.vector, 1), verdict, row):
+        for told in ("ovelace", "account", "DE42", f"{entry.vector.max():.3f}"):
+            assert told not in repr(value)
 
 
 def test_a_near_duplicate_does_not_hijack() -> None:

@@ -10,6 +10,7 @@ from pickllm.cache import AnswerCache
 from pickllm.cache.acceptance import BANDS, pair_name
 from pickllm.cache.entry import Entry, packed, unpacked
 from pickllm.cache.exact import settled
+from pickllm.cache.sqlite import SqliteShelf
 from pickllm.testing import kept_answer, plain_request
 from pickllm.types import Kept, Said, Usage, Vector
 
@@ -35,13 +36,12 @@ class AnyVector:
 
 def anything_goes(vector: Any) -> AnswerCache:
     """A cache to which all near answers were proven right, whatever their kind."""
-    embedder = AnyVector(np.array(vector, dtype=np.float32))
-    cache = AnswerCache(semantic=embedder, verified_share=0.0)
+    shelf = SqliteShelf(":memory:")
     for kind in ("added", "replaced"):
         for band in BANDS:
-            name = pair_name(kind, band, right=True)
-            cache._shelved.shelf.add("pairs/", {name: 9999.0})
-    return cache
+            shelf.add("pairs/", {pair_name(kind, band, right=True): 9999.0})
+    embedder = AnyVector(np.array(vector, dtype=np.float32))
+    return AnswerCache(store=shelf, semantic=embedder, verified_share=0.0)
 
 
 vectors = st.lists(st.floats(min_value=-1, max_value=1, width=16), min_size=4, max_size=4)

@@ -65,6 +65,23 @@ def test_gaps_are_closed() -> None:
     assert ("turn 1999",) == known.nearest(vectors[0], 1)[0].reading.words
 
 
+def test_a_question_finds_room_after_all_are_gone() -> None:
+    """Where nothing was left when gaps were closed, too."""
+    known, vectors = filled(199)
+    for number in range(199):
+        known.forget(str(number))
+    for key in ("one more", "and one"):
+        known.add(key, key, vectors[0])
+        known.forget(key)
+    known.put_in_order()
+    assert 0 == len(known)
+
+    for number, vector in enumerate(vectors):
+        known.add(str(number), f"question {number}", vector)
+    assert 199 == len(known)
+    assert "7" == known.nearest(vectors[7], 1)[0].key
+
+
 def test_vectors_that_say_nothing_are_left_out() -> None:
     """Zeros, and those of another length."""
     known = Neighbours(3)

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+)
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import ConfigurableField, RunnableConfig, RunnableLambda
 
 from langchain_pickllm import RoutedChatModel
 from pickllm import ArmError, Usage
@@ -123,6 +131,86 @@ def test_system_messages_history_and_settings_are_walls() -> None:
     assert 5 == calls(model)
     model.invoke([HumanMessage(ASKED)])
     assert 5 == calls(model)
+
+
+def _configured(config: RunnableConfig, **fields: Any) -> RunnableConfig:
+    """With fields as chains and graphs hand them on."""
+    return {**config, "configurable": fields}
+
+
+@pytest.mark.parametrize("way", sorted(set(MODEL_WAYS) - {"generate", "agenerate"}))
+def test_what_a_call_configures_is_a_wall(way: str) -> None:
+    """An arm that a config changes is another arm; the thread that it is asked in is none."""
+    arm: Any = ScriptedChatModel().configurable_fields(says=ConfigurableField(id="style"))
+    model = RoutedChatModel(models={"a": arm}, answers=AnswerCache())
+
+    said = [
+        MODEL_WAYS[way](model, ASKED, _configured({}, style=style, thread_id=str(number))).text
+        for number, style in enumerate(("pirate", "lawyer", "pirate", "lawyer"))
+    ]
+
+    assert ["pirate", "lawyer", "pirate", "lawyer"] == said
+    assert 2 == model.router.stats()["answers_recited"]
+
+
+def test_what_a_function_reads_of_the_config_is_a_wall() -> None:
+    """Nobody can tell what that is; where it has no digest, nothing is given again."""
+    arm: Any = RunnableLambda(
+        lambda _, config: AIMessage(str(config["configurable"].get("style"))),
+    )
+    model = RoutedChatModel(models={"a": arm}, answers=AnswerCache())
+    for style in ("pirate", "lawyer", object()):
+        for _ in range(2):
+            assert str(style) == model.invoke(ASKED, _configured({}, style=style)).text
+
+    assert 2 == model.router.stats()["answers_recited"]
+
+
+def test_chat_models_read_no_config() -> None:
+    """So whoever asks them shares their answers."""
+    model = routed()
+    for user in ("ada", "bob"):
+        model.invoke(ASKED, _configured({}, user_id=user, seen=object()))
+
+    assert 1 == calls(model)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            ChatMessage(content="Go on.", role="critic"),
+            ChatMessage(content="Go on.", role="author"),
+        ),
+        (
+            HumanMessage("Go on.", additional_kwargs={"lang": "de"}),
+            HumanMessage("Go on.", additional_kwargs={"lang": "fr"}),
+        ),
+        (
+            AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "1"}}),
+            AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "2"}}),
+        ),
+    ],
+)
+def test_messages_that_are_not_told_apart_share_no_answer(
+    one: BaseMessage, other: BaseMessage
+) -> None:
+    """Roles that only a provider knows, and what is said beside the text."""
+    model = routed()
+    for message in (one, other, one):
+        model.invoke([message, HumanMessage(ASKED)])
+
+    assert 3 == calls(model)
+
+
+def test_what_providers_put_beside_their_answers_tells_nothing_apart() -> None:
+    """Such as that nothing was refused."""
+    model = routed()
+    for beside in ({"refusal": None}, {}):
+        said = AIMessage("Hi", additional_kwargs=beside)
+        model.invoke([HumanMessage("Hello"), said, HumanMessage(ASKED)])
+
+    assert 1 == calls(model)
 
 
 def test_feedback_on_a_kept_answer_lets_it_go() -> None:

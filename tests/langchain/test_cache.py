@@ -132,6 +132,21 @@ def test_nothing_in_a_prompt_is_made_into_an_object() -> None:
     assert ["a"] == [each.text for each in found]
 
 
+def test_what_is_asked_to_verify_an_answer_verifies_it() -> None:
+    """A model that is asked all the same says whether the kept answer was right."""
+    answers = CachedAnswers(AnswerCache(semantic=True, verified_share=1.0))
+    answers.update("What is the capital of France?", "model", [Generation(text="Paris.")])
+    for prompt, said in (
+        ("please tell me the capital of France", "Paris."),
+        ("tell me what the capital of France is", "It is Lyon."),
+    ):
+        assert answers.lookup(prompt, "model") is None
+        answers.update(prompt, "model", [Generation(text=said)])
+
+    stats = answers.answers.stats()
+    assert (1, 1) == (stats["verified right"], stats["verified wrong"])
+
+
 def test_clearing_forgets() -> None:
     """As LangChain asks its caches to."""
     answers = cached()

@@ -95,6 +95,18 @@ def test_walls_hold() -> None:
     assert 5 == calls(llm)
 
 
+def test_messages_that_are_not_told_apart_share_no_answer() -> None:
+    """Names, and whatever else is said beside the text."""
+    llm = routed()
+    for beside in ({"name": "ada"}, {"name": "bob"}, {"lang": "de"}, {"lang": "fr"}):
+        llm.chat([ChatMessage("Go on.", role="user", additional_kwargs=beside), *user(ASKED)])
+    assert 4 == calls(llm)
+
+    for beside in ({"name": "ada"}, {"name": "bob"}):
+        llm.chat([ChatMessage("Hi.", role="assistant", additional_kwargs=beside), *user(ASKED)])
+    assert 6 == calls(llm)
+
+
 def test_feedback_on_a_kept_answer_lets_it_go() -> None:
     """By the decision that its reader saw."""
     llm = routed()

@@ -1,0 +1,86 @@
+"""A SQLite file as several processes of a machine share it: what stores and shelves stand on.
+
+Write-ahead logging, so that readers do not wait for a writer; what is written in a transaction is
+there as a whole or not at all, whenever the process dies.
+
+>>> file = SqliteFile(":memory:", schema="CREATE TABLE sums (amount INTEGER)", purpose="to add in")
+>>> with file.transaction():
+...     file.changed("INSERT INTO sums VALUES (:amount)", amount=2)
+1
+>>> file.rows("SELECT amount FROM sums")
+[(2,)]
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pickllm.errors import ConfigError
+from pickllm.lock import Lock
+
+__all__ = ["SqliteFile"]
+
+_PATIENCE_S = 0.25
+"""Wait for another writer at most so long: what cannot be written now is made good later."""
+
+
+class SqliteFile:
+    """One connection, used by one thread at a time."""
+
+    def __init__(self, path: str | Path, *, schema: str, purpose: str) -> None:
+        """Open the file; ``purpose`` goes on "cannot open it", such as "as a SQLite store"."""
+        self.path = str(path)
+        self.lock = Lock()
+        """Whoever has it is alone with the file; it may be taken again by its holder."""
+        self._schema = schema
+        self._purpose = purpose
+        self._open()
+
+    def rows(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
+        """What a statement finds or returns."""
+        with self.lock:
+            return self._execute(sql, values).fetchall()
+
+    def changed(self, sql: str, **values: object) -> int:
+        """How many rows a statement has changed."""
+        with self.lock:
+            return self._execute(sql, values).rowcount
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing."""
+        with self.lock:
+            self.rows("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        with self.lock:
+            self._connection.close()
+
+    def _execute(self, sql: str, values: Mapping[str, object]) -> sqlite3.Cursor:
+        if self._process != os.getpid():
+            self._open()
+        return self._connection.execute(sql, values)
+
+    def _open(self) -> None:
+        """A connection of this process: one that was forked must not use its parent's."""
+        self._process = os.getpid()
+        try:
+            self._connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(self._schema)
+        except sqlite3.Error as error:
+            raise ConfigError(f"cannot open {self.path!r} {self._purpose}: {error}") from error
