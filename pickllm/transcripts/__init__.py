@@ -4,7 +4,8 @@
                                                redact=redact_pii))
     router.transcripts.forget_tenant("acme")
 
-Nothing else in PickLLM writes down what was said.
+Of what a router writes as it goes, only these and the answers of a cache (`AnswerCache(store=…)`)
+hold what was said.
 
 transcript.py   what is kept: one answered request, in words, and its bytes
 keeping.py      where, how long, how many, and how it is deleted

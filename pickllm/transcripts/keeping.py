@@ -73,7 +73,7 @@ class Transcripts:
             tenants: Whose transcripts are kept; None is everybody's. A request without a tenant
                 belongs to the tenant "".
             redact: What every text goes through before it is kept, such as
-                `pickllm.redaction.redact_pii`; where it fails, nothing is kept.
+                `pickllm.transcripts.redact_pii`; where it fails, nothing is kept.
             keep_s: How long a transcript is kept, above 0.
             max_per_tenant: How many, the newest, at least 1; some hundreds more for a while.
             max_chars: Longer ones are not kept, for half of a text teaches the wrong thing.
