@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pickllm.arrays import Integers
 from pickllm.errors import ConfigError
-from pickllm.ranking.fine_tuning import Training, new_place, packages, train_best
+from pickllm.pretrained import packages
+from pickllm.ranking.fine_tuning import Training, new_place, train_best
 from pickllm.scoring.answer_classifier import (
     AnswerClassifier,
     AnswerClassifierCard,

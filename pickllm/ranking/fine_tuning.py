@@ -19,7 +19,7 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import PreferenceTable
-from pickllm.errors import ConfigError, MissingExtra, StateConflict
+from pickllm.errors import ConfigError, StateConflict
 from pickllm.evaluation.metrics import apgr, routing_curve
 from pickllm.ranking.tokens import chances_of
 
@@ -30,7 +30,6 @@ __all__ = [
     "Training",
     "fine_tune",
     "new_place",
-    "packages",
     "pair_battles",
     "train_best",
 ]
@@ -277,16 +276,6 @@ def train_best(
             break
     model.load_state_dict(best)
     return found
-
-
-def packages(what: str) -> tuple[Any, Any]:
-    """`transformers` and `torch`, or `MissingExtra` which says that ``what`` needs them."""
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtra(what, extra="local") from error
-    return transformers, torch
 
 
 def _hashable(value: Any) -> Any:
