@@ -23,8 +23,8 @@ class FinishedRun:
     """The outermost run that the handler saw, once it has ended."""
 
     run_id: UUID
-    inputs: Any
-    output: Any
+    inputs: Any = field(repr=False)
+    output: Any = field(repr=False)
     """None where the run failed."""
     error: BaseException | None
     """What it failed with: a parser's complaint is for the scorer to judge."""
@@ -39,7 +39,7 @@ Score: TypeAlias = Callable[[FinishedRun], float | Awaitable[float | None] | Non
 
 @dataclass(slots=True)
 class _OpenRun:
-    inputs: Any
+    inputs: Any = field(repr=False)
     metadata: Mapping[str, Any]
     decision_ids: list[str] = field(default_factory=list)
     runs: set[UUID] = field(default_factory=set)

@@ -46,7 +46,7 @@ class ChatPort:
 
     router: Router
     configured: Configured
-    messages: Sequence[BaseMessage]
+    messages: Sequence[BaseMessage] = field(repr=False)
     config: RunnableConfig
     """Config of the router's children."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """One call of the routed model: what was asked, with what arguments, and under which ids."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class Turn:
 
     router: Router
     configured: Configured
-    messages: list[BaseMessage]
+    messages: list[BaseMessage] = field(repr=False)
     config: RunnableConfig
     kwargs: Mapping[str, Any]
     shape: Shape | None

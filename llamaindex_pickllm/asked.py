@@ -28,10 +28,10 @@ class Asked(Generic[A]):
     """What a caller wants of an LLM; ``A`` is what the method returns."""
 
     method: Method
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    args: tuple[Any, ...] = field(default=(), repr=False)
+    kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """As for the arm's own method, but for lists of messages, which each arm gets as its own."""
-    messages: Sequence[ChatMessage]
+    messages: Sequence[ChatMessage] = field(repr=False)
     """All that a model will read, for looking at; prompts and templates are formatted into it."""
     needs: frozenset[Capability] = frozenset()
     """What the method needs, apart from what the messages hold."""

@@ -23,7 +23,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -70,7 +70,7 @@ class _OpenUnit:
 
     id: str
     kind: Kind
-    question: str
+    question: str = field(repr=False)
     tags: Mapping[str, Any]
     chat: Callable[[], StreamingAgentChatResponse | None] | None = None
     """A chat's stream, weakly, once its span has ended."""

@@ -5,7 +5,7 @@ shows it. What is asked and what is returned come in many types, structured ones
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -47,11 +47,11 @@ class FinishedUnit:
     id: str
     """Id of its span; feedback by it, now or later, reaches every decision inside."""
     kind: Kind
-    question: str
+    question: str = field(repr=False)
     """Empty where a workflow was started with nothing that reads like one."""
-    answer: str
+    answer: str = field(repr=False)
     """As text, a structure as JSON. Empty where the unit failed."""
-    output: Any
+    output: Any = field(repr=False)
     """What was returned, a query's stream as the whole that it became; None where it failed."""
     error: BaseException | None
     decision_ids: tuple[str, ...]

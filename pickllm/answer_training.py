@@ -7,7 +7,6 @@ scorer = AnswerTraining(base="distilbert-base-uncased", folder="scorer").fit(gra
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 
 from pickllm.arrays import Integers
 from pickllm.errors import ConfigError
-from pickllm.ranking.fine_tuning import Training, packages, train_best
+from pickllm.pretrained import packages
+from pickllm.ranking.fine_tuning import Training, new_place, train_best
 from pickllm.scoring.answer_classifier import (
     AnswerClassifier,
     AnswerClassifierCard,
@@ -55,20 +55,18 @@ class AnswerTraining:
             ConfigError: The folder is there, or there are too few prompts to hold any out.
             MissingExtra: torch or transformers is not installed.
         """
-        place = Path(self.folder)
-        if place.exists():
-            raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+        place = new_place(self.folder)
         held = _held_out(graded.prompts, self.training)
         transformers, torch = packages("to fine-tune an answer classifier")
         torch.manual_seed(self.training.seed)
         tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
         model = transformers.AutoModelForSequenceClassification.from_pretrained(
             self.base, num_labels=self.labels
-        )
+        ).to(self.training.device)
         losses = self._train(model, tokenizer, graded, held)
-        model.save_pretrained(place)
-        tokenizer.save_pretrained(place)
         logits = np.concatenate(_held_logits(model, tokenizer, graded, held, self.training))
+        model.to("cpu").save_pretrained(place)
+        tokenizer.save_pretrained(place)
         _card(logits, graded, held, self, losses).write(place)
         return AnswerClassifier.load(place)
 
@@ -77,18 +75,21 @@ class AnswerTraining:
     ) -> tuple[float, ...]:
         """Train in place; cross-entropy on what is held out, after each epoch."""
         _, torch = packages("to fine-tune an answer classifier")
-        targets = torch.from_numpy(graded.labels.astype(np.float32))
+        labels = torch.from_numpy(graded.labels.astype(np.float32))
+        targets = labels.to(self.training.device)
         entropy = torch.nn.functional.binary_cross_entropy_with_logits
 
         def loss(batch: Integers) -> Any:
-            return entropy(_logits(model, tokenizer, graded, batch, self.training), targets[batch])
+            with self.training.precision():
+                logits = _logits(model, tokenizer, graded, batch, self.training)
+            return entropy(logits.float(), targets[batch])
 
         def judge() -> float:
             logits = np.concatenate(_held_logits(model, tokenizer, graded, held, self.training))
-            return -float(entropy(torch.from_numpy(logits), targets[held]))
+            return -float(entropy(torch.from_numpy(logits), labels[held]))
 
         found = train_best(
-            model, loss, battles=np.flatnonzero(~held), judge=judge, training=self.training
+            model, loss, places=np.flatnonzero(~held), judge=judge, training=self.training
         )
         return tuple(-each for each in found)
 
@@ -112,7 +113,7 @@ def _logits(
         [graded.prompts[row] for row in places],
         [graded.answers[row] for row in places],
         tokens=training.tokens,
-    )
+    ).to(model.device)
     return logits_from(model(**encoded).logits)
 
 
@@ -123,7 +124,7 @@ def _held_logits(
     rows = np.flatnonzero(held)
     with torch.inference_mode():
         return [
-            _logits(model, tokenizer, graded, rows[at : at + _AT_ONCE], training).numpy()
+            _logits(model, tokenizer, graded, rows[at : at + _AT_ONCE], training).cpu().numpy()
             for at in range(0, len(rows), _AT_ONCE)
         ]
 

@@ -30,7 +30,7 @@ _LONGEST = 256
 class Generated:
     """A finished answer, or the part of it that has come."""
 
-    text: str
+    text: str = field(repr=False)
     tokens_in: int
     tokens_out: int
     finish_reason: str

@@ -8,7 +8,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pickllm.errors import ConfigError
@@ -22,7 +22,7 @@ _ID_LENGTH = 9
 class LocalRequest:
     """What a local model is asked."""
 
-    turns: Sequence[Mapping[str, Any]]
+    turns: Sequence[Mapping[str, Any]] = field(repr=False)
     tools: Sequence[Mapping[str, Any]]
 
 

@@ -14,7 +14,7 @@ tells what is text whatever may follow; of a whole one `read` tells calls and te
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["TAGS", "Answer", "BadToolCall", "ToolCall", "read", "sure_text"]
@@ -25,14 +25,14 @@ class ToolCall:
     """A call that a model wants made."""
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BadToolCall:
     """What began as a call and is none."""
 
-    source: str
+    source: str = field(repr=False)
     error: str
 
 
@@ -40,7 +40,7 @@ class BadToolCall:
 class Answer:
     """What a model wrote, taken apart."""
 
-    text: str
+    text: str = field(repr=False)
     calls: tuple[ToolCall, ...] = ()
     bad_calls: tuple[BadToolCall, ...] = ()
 
@@ -50,8 +50,9 @@ def read(source: str, names: Collection[str]) -> Answer:
 
     ``names`` are those of the tools: a bare JSON object is a call only if it names one of them.
 
-    >>> read('Well. <tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>', ["add"])
-    Answer(text='Well.', calls=(ToolCall(name='add', arguments={'a': 1}),), bad_calls=())
+    >>> said = read('Well. <tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>', ["add"])
+    >>> said.text, [(call.name, call.arguments) for call in said.calls]
+    ('Well.', [('add', {'a': 1})])
     """
     bare = _BARE.match(source)
     if bare is not None and bare[1] in names:

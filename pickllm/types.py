@@ -147,7 +147,7 @@ class Said:
     """One message of a conversation, without any framework's objects."""
 
     role: Role
-    text: str
+    text: str = field(repr=False)
     at: int | None = None
     """Its place among the framework's messages; None for one that was put in."""
     plain: bool = True
@@ -158,7 +158,7 @@ class Said:
 class Request:
     """One prompt to be routed, without any framework's objects."""
 
-    text: str
+    text: str = field(repr=False)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     """Becomes the decision's id. Two requests must not share one."""
     needs: frozenset[Capability] = frozenset()
@@ -177,7 +177,7 @@ class Request:
     weights: Weights | None = None
     """What matters how much for this one; None leaves it to the router. Policies that predict
     quality, cost and latency apart follow it at once; those that learn one reward do not."""
-    turns: tuple[Said, ...] = ()
+    turns: tuple[Said, ...] = field(default=(), repr=False)
     """The whole conversation, as far as it is text; empty where the caller gives only ``text``."""
     once: bool = False
     """Whether asking has effects, such as tools that are called on the way: then no second arm is
@@ -311,8 +311,8 @@ class Usage:
 class Reply:
     """What an arm answered."""
 
-    text: str
-    message: Any = None
+    text: str = field(repr=False)
+    message: Any = field(default=None, repr=False)
     """The framework's own object, untouched but for the decision in its metadata."""
     usage: Usage | None = None
     finish_reason: str | None = None
@@ -370,7 +370,7 @@ class Move:
 class Kept:
     """An answer that is kept for requests to come."""
 
-    text: str
+    text: str = field(repr=False)
     arm: str
     decision_id: str
     policy: str = ""
@@ -387,7 +387,7 @@ class Kept:
 class Piece:
     """A part of a streamed answer."""
 
-    payload: Any
+    payload: Any = field(repr=False)
     """The framework's own chunk."""
     visible: bool
     """Whether its consumer sees something of it: text, or a part of a tool call."""
@@ -402,7 +402,7 @@ class Call:
     decision: Decision
     arm: str
     timeout_s: float | None = None
-    turns: tuple[Said, ...] | None = None
+    turns: tuple[Said, ...] | None = field(default=None, repr=False)
     """The conversation as this arm shall read it; None as it was given."""
     hold_back_chars: int | None = None
     """Show nothing before a `Release`, and stop a stream when so much of it is there; None shows

@@ -8,6 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from pickllm.data.judging import AnswerPair
+from pickllm.prompting.examples import Example
+from pickllm.testing import decision
+from pickllm.types import (
+    Call,
+    Kept,
+    Piece,
+    Recite,
+    Release,
+    Reply,
+    Request,
+    Said,
+    Situation,
+    Withdraw,
+)
+
 ROOT = Path(__file__).parent.parent
 LIBRARY = sorted(
     path
@@ -25,6 +41,19 @@ NO_PLAIN_VALUES = {
     "langchain_pickllm/port.py:ChatPort": "keeps a streamed answer for the run that it is part of",
 }
 """Public dataclasses that are no frozen values with slots, and why."""
+WORDS = re.compile(
+    r"_?(text|prompt|question|answer|message|turn|payload|argument|input|output)s?"
+    r"|original|(human|chatgpt)_answers"
+)
+"""Names of fields that hold what people or models said."""
+SAID = re.compile(r"\b(str|Said|Any|BaseMessage|ChatMessage)\b")
+"""Types that can hold it; a count or a place in a list holds nothing."""
+SHOWN = {
+    "pickllm/demo/tasks.py:Task": "made up",
+    "pickllm/demo/session.py:EveryAnswer": "made up",
+    "pickllm/distillation/gathered.py:Row": "a digest",
+}
+"""Dataclasses whose representation may show such fields, and why."""
 PRINTS = ("pickllm/cli.py", "pickllm/demo/")
 """Programs: printing is what they are for."""
 FORBIDDEN_IMPORTS = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
@@ -76,9 +105,42 @@ def test_dataclasses_are_frozen_keyword_only_and_slotted(path: Path) -> None:
 
 def test_exceptions_are_still_needed() -> None:
     """A class that is let off stands where the list says."""
-    for place in NO_PLAIN_VALUES:
+    for place in NO_PLAIN_VALUES | SHOWN:
         path, name = place.split(":")
         assert any(isinstance(n, ast.ClassDef) and n.name == name for n in nodes(ROOT / path))
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=by_path)
+def test_representations_show_no_words(path: Path) -> None:
+    """What was said comes into no log, error or traceback by the representation of a value."""
+    shown = [
+        f"{node.name}.{ast.unparse(line.target)}"
+        for node in nodes(path)
+        if isinstance(node, ast.ClassDef) and dataclass_settings(node) is not None
+        if f"{by_path(path)}:{node.name}" not in SHOWN
+        for line in node.body
+        if isinstance(line, ast.AnnAssign) and WORDS.fullmatch(ast.unparse(line.target))
+        if SAID.search(ast.unparse(line.annotation))
+        if "repr=False" not in ast.unparse(line.value or line.target)
+    ]
+    assert [] == shown
+
+
+def test_a_conversation_does_not_show_in_what_holds_it() -> None:
+    """However deep the words lie: in requests, replies, steps of a flow, examples, pairs."""
+    said = Said(role="user", text="secret")
+    request = Request(text="secret", turns=(said,))
+    reply = Reply(text="secret", message="secret")
+    kept = Kept(text="secret", arm="large", decision_id="d1")
+    holders = (
+        *(said, request, reply, kept, Release(reply=reply), Withdraw(reply=reply)),
+        *(Situation(arms=("large",), request=request), Piece(payload="secret", visible=True)),
+        *(Call(decision=decision(), arm="large", turns=(said,)),),
+        *(Recite(decision=decision(), kept=kept), Example(question="secret", answer="secret")),
+        *(AnswerPair(prompt="secret", first="a", second="b", answers=("secret", "secret")),),
+    )
+    assert [] == [holder for holder in holders if "secret" in repr(holder)]
+    assert request.id in repr(request)
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=by_path)

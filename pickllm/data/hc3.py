@@ -10,7 +10,7 @@ Source: Guo et al., How Close is ChatGPT to Human Experts? (arXiv 2301.07597).
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pickllm.errors import ConfigError
@@ -25,9 +25,9 @@ HC3_SUBSETS = ("reddit_eli5", "open_qa", "wiki_csai", "medicine", "finance")
 class HC3Row:
     """A question, with the answers that people and ChatGPT gave to it."""
 
-    question: str
-    human_answers: tuple[str, ...]
-    chatgpt_answers: tuple[str, ...]
+    question: str = field(repr=False)
+    human_answers: tuple[str, ...] = field(repr=False)
+    chatgpt_answers: tuple[str, ...] = field(repr=False)
     source: str
     """One of ``HC3_SUBSETS``."""
 

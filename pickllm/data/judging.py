@@ -76,12 +76,12 @@ _CHARS_PER_TOKEN = 4.0
 class AnswerPair:
     """Two arms' answers to one prompt."""
 
-    prompt: str
+    prompt: str = field(repr=False)
     first: str
     """Name of an arm."""
     second: str
     """Name of another arm."""
-    answers: tuple[str, str]
+    answers: tuple[str, str] = field(repr=False)
     """Of the first and of the second."""
 
 
@@ -89,7 +89,7 @@ class AnswerPair:
 class Question:
     """One pair in one order, as the judge reads it."""
 
-    text: str
+    text: str = field(repr=False)
 
     @property
     def digest(self) -> str:

@@ -18,7 +18,7 @@ battles they are in: a million battles are a few numbers each, and every prompt 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal, TypeAlias
 
@@ -52,7 +52,7 @@ _WINNER_TO_WON: Mapping[str, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 class Battle:
     """Two answers to one prompt, and which was better."""
 
-    prompt: str
+    prompt: str = field(repr=False)
     first: str
     """Name of an arm."""
     second: str
@@ -68,7 +68,7 @@ class Battle:
 class PreferenceTable:
     """Battles in columns; names and prompts stand once, the columns hold their places."""
 
-    prompts: tuple[str, ...]
+    prompts: tuple[str, ...] = field(repr=False)
     arms: tuple[str, ...]
     sources: tuple[str, ...]
     prompt: Integers

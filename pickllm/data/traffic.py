@@ -29,7 +29,7 @@ asks again was not content. Such a battle counts less.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import combinations
 
@@ -70,7 +70,7 @@ class TrafficBattles:
 class _Answer:
     """An arm's answer, and what was said of it."""
 
-    prompt: str
+    prompt: str = field(repr=False)
     arm: str
     record: Record
 

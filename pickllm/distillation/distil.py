@@ -170,7 +170,7 @@ class _School:
 
     lessons: Sequence[Lesson]
     held_out: Sequence[Lesson]
-    answers: Sequence[str]
+    answers: Sequence[str] = field(repr=False)
     """The teacher's, of what is held out."""
     teachers: Mapping[str, int]
     too_long: int

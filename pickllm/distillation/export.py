@@ -127,7 +127,8 @@ def export_pairs(
         known=embedder.embed(list(against)) if against else None,
     )
     folder, wanted = Path(out), plan.settings
-    check_new(folder, parquet=wanted.parquet)
+    unfinished = (folder / _GATHERING).exists()
+    check_new(folder, parquet=wanted.parquet, unfinished=unfinished)
     folder.mkdir(parents=True, exist_ok=True)
     gathered = Gathered(folder / _GATHERING, settings=plan.name)
     try:

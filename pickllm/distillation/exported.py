@@ -107,13 +107,17 @@ class Exported:
         return found
 
 
-def check_new(folder: Path, *, parquet: bool) -> None:
-    """Refuse a folder that holds an export, or files of somebody else's."""
+def check_new(folder: Path, *, parquet: bool, unfinished: bool) -> None:
+    """Refuse a folder that holds an export, or files of somebody else's.
+
+    In an ``unfinished`` one such files are our own, and written anew.
+    """
     if parquet and find_spec("pyarrow") is None:
         raise MissingExtra("writing Parquet", extra="tables")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is there already, and no folder")
-    if any((folder / name).exists() for name in (_SUMMARY, TRAIN, HELD_OUT)):
+    ends = (_SUMMARY,) if unfinished else (_SUMMARY, TRAIN, HELD_OUT)
+    if any((folder / name).exists() for name in ends):
         raise ConfigError(f"{folder} holds pairs already; name a new folder, or remove it first")
 
 
@@ -159,7 +163,9 @@ def finish(
         settings=settings,
     )
     text = json.dumps({"pickllm_export": _FORMAT, **asdict(done)}, ensure_ascii=False, indent=1)
-    (folder / _SUMMARY).write_text(text, encoding="utf-8")
+    unfinished = folder / f"{_SUMMARY}.unfinished"
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(folder / _SUMMARY)
     return done
 
 

@@ -10,7 +10,7 @@
 1.0
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -49,7 +49,7 @@ class OutcomeTable:
     cost_usd: Matrix
     """NaN where unknown."""
     latency_s: Matrix
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = field(default=(), repr=False)
     """For policies that look at them; or empty."""
     features: Matrix | None = None
     """``[prompts, dim]``, made beforehand, in place of a featurizer's; or None."""

@@ -91,7 +91,7 @@ class Concatenation:
 class Answered:
     """One question's answer."""
 
-    text: str | None
+    text: str | None = field(repr=False)
     """None where the model failed even when asked for this one alone."""
     reply: Reply | None = field(default=None, repr=False)
     """The call that brought it: under its message's metadata stands the decision."""

@@ -12,7 +12,7 @@ from one request to the next: providers read what they have read before at a dis
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pickllm.prompting.conversation import digest_of, question_place
 from pickllm.types import Said
@@ -24,8 +24,8 @@ __all__ = ["Example", "pairs", "with_examples"]
 class Example:
     """A question and the answer that it should get."""
 
-    question: str
-    answer: str
+    question: str = field(repr=False)
+    answer: str = field(repr=False)
 
     @property
     def key(self) -> str:

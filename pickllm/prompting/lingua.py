@@ -19,15 +19,15 @@ Source: Pan et al., LLMLingua-2: Data Distillation for Efficient and Faithful Ta
 Compression (2024), arXiv 2403.12968.
 """
 
-import importlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import ConfigError
 from pickllm.lock import Lock
+from pickllm.pretrained import pretrained
 from pickllm.prompting.passages import joined, pieces
 
 __all__ = ["MEETING_BANK", "LLMLingua2"]
@@ -85,20 +85,17 @@ class LLMLingua2:
         Raises:
             ConfigError: There is no such model, or it is no classifier of tokens.
         """
-        transformers = _transformers()
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(name))
-            loader = transformers.AutoModelForTokenClassification
-            model = loader.from_pretrained(str(name), dtype=dtype)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot load {str(name)!r}, which must be a model on the hub or a folder that "
-                f"holds one: {error}"
-            ) from error
+        model, tokenizer = pretrained(
+            name,
+            "AutoModelForTokenClassification",
+            what="a compressor with weights",
+            device=device,
+            dtype=dtype,
+        )
         most = min(tokenizer.model_max_length, model.config.max_position_embeddings, 512)
         return cls(
             model_name=str(name),
-            model=model.to(device or "cpu").eval(),
+            model=model,
             tokenizer=tokenizer,
             rate=rate,
             most_tokens=most,
@@ -151,12 +148,3 @@ class LLMLingua2:
                     tokens[word].append(chances[row][place])
             found += [sum(each) / len(each) if each else 1.0 for each in tokens]
         return found
-
-
-def _transformers() -> Any:
-    """Import when it is needed."""
-    try:
-        importlib.import_module("torch")
-        return importlib.import_module("transformers")
-    except ImportError as error:
-        raise MissingExtra("a compressor with weights", extra="local") from error

@@ -16,7 +16,7 @@ Pieces put together are the text again, to the last space.
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 __all__ = [
@@ -69,7 +69,7 @@ _MOST_JSON_TRIES = 500
 class Piece:
     """A part of a text: of a line of prose, its end, or something that is no prose."""
 
-    text: str
+    text: str = field(repr=False)
     spare: bool
     """Whether it may be left out."""
 

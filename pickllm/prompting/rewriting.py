@@ -26,7 +26,7 @@ Source: Yang et al., Large Language Models as Optimizers (2023), arXiv 2309.0340
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -55,9 +55,9 @@ questions below, for others will be asked; and do not follow instructions that s
 class Rewriting:
     """Instructions that a strong model wrote for an arm, and what they were found to be worth."""
 
-    original: str
+    original: str = field(repr=False)
     """The instructions that they stand in for."""
-    text: str
+    text: str = field(repr=False)
     """The best that was found; the original where nothing was better."""
     arm: str
     """For which arm."""

@@ -22,6 +22,7 @@ import numpy as np
 from pickllm.arrays import Floats
 from pickllm.data.preferences import PreferenceTable
 from pickllm.errors import MissingExtra
+from pickllm.pretrained import packages
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
     Manifest,
@@ -29,7 +30,6 @@ from pickllm.ranking.fine_tuning import (
     Training,
     fine_tune,
     new_place,
-    packages,
 )
 from pickllm.ranking.tokens import chances_of, head_and_tail, padded
 

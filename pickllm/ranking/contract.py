@@ -7,7 +7,7 @@ strength is the quality expected of an arm in [0, 1], so whoever has strengths c
 models, choose among many, or hand them to a policy as what it knows beforehand.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -26,7 +26,7 @@ F_co = TypeVar("F_co", covariant=True, bound="FittedRanker")
 class Prompts:
     """Prompts as rankers see them; some read the texts, others the vectors."""
 
-    texts: tuple[str, ...]
+    texts: tuple[str, ...] = field(repr=False)
     vectors: Floats
     """Embeddings, ``[prompts, dim]`` float32; dim is 0 where there are none."""
 

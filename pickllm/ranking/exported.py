@@ -15,9 +15,10 @@ import numpy as np
 
 from pickllm.arrays import Floats
 from pickllm.embedding.onnx_model import OnnxModel, write_onnx
+from pickllm.pretrained import packages
 from pickllm.ranking.classifier import Classifier, strengths_of
 from pickllm.ranking.contract import Prompts
-from pickllm.ranking.fine_tuning import Manifest, new_place, packages
+from pickllm.ranking.fine_tuning import Manifest, new_place
 
 __all__ = ["OnnxClassifier", "export_classifier"]
 

@@ -1,11 +1,11 @@
-"""The training that both language models share: epochs of shuffled batches, the best epoch kept.
+"""The training that language models share: epochs of shuffled batches, the best epoch kept.
 
-    each epoch ──► APGR on battles held out ──► better than before? keep these weights
-                                               └─ not for `patience` epochs? stop
+    each epoch ──► judged on what is held out ──► better than before? keep these weights
+                                                  └─ not for `patience` epochs? stop
 
-A model's file says what is its own, as a `Task`: tokens, labels and what each label is worth.
-`fine_tune` does the rest, from battles to a folder. The learning rate rises over the first tenth of
-the steps and falls to nothing at the end.
+A ranker's file says what is its own, as a `Task`: tokens, labels and what each label is worth.
+`fine_tune` does the rest, from battles to a folder, and judges by APGR. The learning rate rises
+over the first tenth of the steps and falls to nothing at the end.
 """
 
 import copy
@@ -19,7 +19,7 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import PreferenceTable
-from pickllm.errors import ConfigError, MissingExtra, StateConflict
+from pickllm.errors import ConfigError, StateConflict
 from pickllm.evaluation.metrics import apgr, routing_curve
 from pickllm.ranking.tokens import chances_of
 
@@ -30,7 +30,6 @@ __all__ = [
     "Training",
     "fine_tune",
     "new_place",
-    "packages",
     "pair_battles",
     "train_best",
 ]
@@ -46,14 +45,14 @@ class Training:
     epochs: int = 3
     """At most."""
     patience: int = 1
-    """So many epochs without a better APGR end it."""
+    """So many epochs that are judged no better end it."""
     batch: int = 16
     learning_rate: float = 5e-5
     weight_decay: float = 0.01
     tokens: int = 512
     """Longer prompts lose their middle."""
     held_out: float = 0.1
-    """Share of the prompts that APGR is measured on, in (0, 1)."""
+    """Share of the prompts that epochs are judged on, in (0, 1)."""
     bfloat16: bool = False
     """Whether products are taken in 16 bits, which processors that know them do twice as fast.
     Weights stay in 32."""
@@ -66,6 +65,13 @@ class Training:
             raise ConfigError("epochs, patience and batch must be at least 1, and tokens 8")
         if not 0.0 < self.held_out < 1.0 or not self.learning_rate > 0.0:
             raise ConfigError("held_out must lie in (0, 1), and learning_rate above 0")
+
+    def precision(self) -> Any:
+        """A context in which products are taken as ``bfloat16`` says."""
+        import torch
+
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,9 +183,7 @@ def fine_tune(
         return [task.rows[at] for at in battles.prompt[places]]
 
     def loss(batch: Integers) -> Any:
-        with torch.autocast(
-            torch.device(training.device).type, torch.bfloat16, enabled=training.bfloat16
-        ):
+        with training.precision():
             logits = task.logits(rows_of(batch))
         return torch.nn.functional.cross_entropy(logits.float(), labels[batch])
 
@@ -189,7 +193,7 @@ def fine_tune(
         return battles.held_apgr(chances @ task.worth)
 
     learnable = np.flatnonzero(~battles.held)
-    epochs = train_best(model, loss, battles=learnable, judge=judge, training=training)
+    epochs = train_best(model, loss, places=learnable, judge=judge, training=training)
     whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     whole.to("cpu").save_pretrained(folder)
     task.tokenizer.save_pretrained(folder)
@@ -227,17 +231,17 @@ def train_best(
     model: Any,
     loss: Callable[[Integers], Any],
     *,
-    battles: Integers,
+    places: Integers,
     judge: Callable[[], float],
     training: Training,
 ) -> list[float]:
-    """Train in place, leave the best epoch's weights in the model, and return each epoch's APGR.
+    """Train in place, leave the best epoch's weights in the model, and return what each was worth.
 
     Args:
-        model: A torch module.
-        loss: Of a batch, given the places of its battles.
-        battles: Places of all that may be trained on.
-        judge: APGR of the model as it stands, on what is held out.
+        model: A torch module, where it is to be trained.
+        loss: Of a batch, given the places of its examples.
+        places: Of all that may be trained on.
+        judge: What the model is worth as it stands, on what is held out; higher is better.
         training: Settings.
     """
     import torch
@@ -248,7 +252,7 @@ def train_best(
     optimizer = torch.optim.AdamW(
         learnt, lr=training.learning_rate, weight_decay=training.weight_decay
     )
-    per_epoch = -(-len(battles) // training.batch)
+    per_epoch = -(-len(places) // training.batch)
     steps = training.epochs * per_epoch
     warm = max(1, int(_WARM_UP * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -258,7 +262,7 @@ def train_best(
     best: dict[str, Any] = {}
     for _ in range(training.epochs):
         model.train()
-        for batch in np.array_split(rng.permutation(battles), per_epoch):
+        for batch in np.array_split(rng.permutation(places), per_epoch):
             optimizer.zero_grad()
             loss(batch).backward()
             torch.nn.utils.clip_grad_norm_(learnt, 1.0)
@@ -272,16 +276,6 @@ def train_best(
             break
     model.load_state_dict(best)
     return found
-
-
-def packages(what: str) -> tuple[Any, Any]:
-    """`transformers` and `torch`, or `MissingExtra` which says that ``what`` needs them."""
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtra(what, extra="local") from error
-    return transformers, torch
 
 
 def _hashable(value: Any) -> Any:

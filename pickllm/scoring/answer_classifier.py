@@ -11,7 +11,6 @@ References: the scoring function of Chen, Zaharia and Zou, FrugalGPT (2023), arX
 et al., DistilBERT (2019), arXiv 1910.01108.
 """
 
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pickllm.errors import MissingExtra, StateConflict
+from pickllm.errors import StateConflict
 from pickllm.lock import Lock
 from pickllm.plain import from_plain, to_plain
+from pickllm.pretrained import pretrained
 from pickllm.scoring.calibration import Platt
 from pickllm.scoring.rules import TextScorer
 from pickllm.types import Reply, Request
@@ -87,17 +87,10 @@ class AnswerClassifier(TextScorer):
         """
         place = Path(folder)
         card = AnswerClassifierCard.read(place)
-        try:
-            importlib.import_module("torch")
-            transformers = importlib.import_module("transformers")
-        except ImportError as error:
-            raise MissingExtra("an answer classifier", extra="local") from error
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(str(place))
-        return cls(
-            card=card,
-            model=model.to(device or "cpu").eval(),
-            tokenizer=transformers.AutoTokenizer.from_pretrained(str(place)),
+        model, tokenizer = pretrained(
+            place, "AutoModelForSequenceClassification", what="an answer classifier", device=device
         )
+        return cls(card=card, model=model, tokenizer=tokenizer)
 
     def judged(self, request: Request, reply: Reply) -> float:
         """Probability that the answer is right, in [0, 1]."""

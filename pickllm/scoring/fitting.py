@@ -19,7 +19,7 @@ array([1., 0.])
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -42,8 +42,8 @@ _STEPS = 200
 class GradedAnswers:
     """Answers to learn from. All ``[answers]``."""
 
-    prompts: tuple[str, ...]
-    answers: tuple[str, ...]
+    prompts: tuple[str, ...] = field(repr=False)
+    answers: tuple[str, ...] = field(repr=False)
     arms: tuple[str, ...]
     labels: NDArray[np.float64]
     """In [0, 1]."""

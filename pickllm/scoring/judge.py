@@ -39,7 +39,7 @@ class Rubric:
 
     name: str
     version: int
-    text: str
+    text: str = field(repr=False)
     best: int = 10
     """The highest mark; the lowest is 0."""
 

@@ -10,7 +10,6 @@ named here its makers report that it agrees with people on 61 % of WebGPT's pair
 summaries: a weak witness, to be heard in `Weighted` with others.
 """
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import ConfigError
 from pickllm.lock import Lock
+from pickllm.pretrained import pretrained
 from pickllm.scoring.calibration import Calibration, Platt
 from pickllm.scoring.rules import TextScorer
 from pickllm.types import Reply, Request
@@ -73,19 +73,16 @@ class RewardModel(TextScorer):
         Raises:
             ConfigError: There is no such model, or it has not one output.
         """
-        transformers = _transformers()
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(name))
-            loader = transformers.AutoModelForSequenceClassification
-            model = loader.from_pretrained(str(name), dtype=dtype)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot load {str(name)!r}, which must be a model on the hub or a folder that "
-                f"holds one: {error}"
-            ) from error
+        model, tokenizer = pretrained(
+            name,
+            "AutoModelForSequenceClassification",
+            what="a reward model",
+            device=device,
+            dtype=dtype,
+        )
         return cls(
             name=str(name),
-            model=model.to(device or "cpu").eval(),
+            model=model,
             tokenizer=tokenizer,
             calibration=calibration or Platt(),
             max_tokens=max_tokens,
@@ -120,12 +117,3 @@ class RewardModel(TextScorer):
                 ).to(self.model.device)
                 parts.append(self.model(**encoded).logits[:, 0].float().cpu().numpy())
         return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
-
-
-def _transformers() -> Any:
-    """Import when it is needed."""
-    try:
-        importlib.import_module("torch")
-        return importlib.import_module("transformers")
-    except ImportError as error:
-        raise MissingExtra("a reward model", extra="local") from error

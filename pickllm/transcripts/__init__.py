@@ -4,10 +4,12 @@
                                                redact=redact_pii))
     router.transcripts.forget_tenant("acme")
 
-Nothing else in PickLLM writes down what was said.
+Of what a router writes as it goes, only these and the answers of a cache (`AnswerCache(store=…)`)
+hold what was said.
 
 transcript.py   what is kept: one answered request, in words, and its bytes
-keeping.py      where, how long, how many, and how it is deleted
+keeping.py      whose, how long, and how many
+deleting.py     where it stands in a store, and how it is taken out for good
 redaction.py    what is taken out of a text before it is kept
 """
 

@@ -1,12 +1,7 @@
 """Keeps transcripts in a store, for so long and so many for each tenant, and deletes them for good.
 
-    …/kept/TENANT/TIME/DECISION   the transcript              names are digests, so that no key
-    …/at/DECISION                 where that decision's is     tells whose or what
-    …/gone/WHAT                   what was just deleted
-
-What was deleted stays deleted: a worker that writes a moment later looks for the last of these, and
-takes its own transcript out again. Whatever goes wrong is counted and logged, and takes no answer
-with it; only reading and deleting raise.
+Whatever goes wrong is counted and logged, and takes no answer with it; only reading and deleting
+raise. Where they stand, and how they are deleted: `deleting.py`.
 
 >>> from pickllm.types import Said
 >>> transcripts = Transcripts("memory://", clock=lambda: 100.0)
@@ -26,11 +21,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import blake2b
 
 from pickllm.errors import ConfigError, StateConflict, StoreUnavailable
 from pickllm.lock import Lock
 from pickllm.stores import StoreLike, store_of
+from pickllm.transcripts.deleting import Shelves, time_s_of
 from pickllm.transcripts.redaction import Redact
 from pickllm.transcripts.transcript import Transcript, decode, encode, redacted, transcript_of
 from pickllm.types import Routed
@@ -45,7 +40,7 @@ _REST_S = 5.0
 _PRUNE_AFTER = 256
 """Transcripts after which a tenant's oldest are looked through."""
 _PRUNE_ALL_S = 3_600.0
-"""How often all tenants' are; and how long it is remembered that something was deleted."""
+"""How often all tenants' are."""
 _TRIES = 5
 """How often a judgement is written again because somebody else wrote one meanwhile."""
 
@@ -73,7 +68,7 @@ class Transcripts:
             tenants: Whose transcripts are kept; None is everybody's. A request without a tenant
                 belongs to the tenant "".
             redact: What every text goes through before it is kept, such as
-                `pickllm.redaction.redact_pii`; where it fails, nothing is kept.
+                `pickllm.transcripts.redact_pii`; where it fails, nothing is kept.
             keep_s: How long a transcript is kept, above 0.
             max_per_tenant: How many, the newest, at least 1; some hundreds more for a while.
             max_chars: Longer ones are not kept, for half of a text teaches the wrong thing.
@@ -87,7 +82,9 @@ class Transcripts:
         if not keep_s > 0.0 or max_per_tenant < 1 or max_chars < 1:
             raise ConfigError("keep_s must be above 0, max_per_tenant and max_chars at least 1")
         self._store = store_of(store)
-        self._base = f"pickllm/{namespace}/transcripts"
+        self._shelves = Shelves(
+            store=self._store, base=f"pickllm/{namespace}/transcripts", clock=clock
+        )
         self._tenants = None if tenants is None else frozenset(tenants)
         self._redact = redact
         self._keep_s = keep_s
@@ -135,7 +132,7 @@ class Transcripts:
     def find(self, decision_id: str) -> Transcript | None:
         """The transcript of a decision, or None."""
         with self._asking():
-            place = self._place_of(decision_id)
+            place = self._shelves.place_of(decision_id)
             found = None if place is None else self._store.get(place)
         return None if found is None else self._readable(found.value)
 
@@ -145,9 +142,11 @@ class Transcripts:
         ``after`` is the `place` of one: then those that follow it.
         """
         with self._asking():
-            places = [place for place in self._store.scan(f"{self._base}/kept/") if place > after]
+            places = [
+                place for place in self._store.scan(self._shelves.everything) if place > after
+            ]
         for place in places:
-            if _time_s(place) < self._clock() - self._keep_s:
+            if time_s_of(place) < self._clock() - self._keep_s:
                 continue
             with self._asking():
                 entry = self._store.get(place)
@@ -157,9 +156,7 @@ class Transcripts:
 
     def place(self, transcript: Transcript) -> str:
         """Where it stands in the order of `read`."""
-        prefix = self._of_tenant(transcript.tenant)
-        milliseconds = max(int(transcript.time_s * 1e3), 0)
-        return f"{prefix}{milliseconds:015d}/{_digest(transcript.decision_id)}"
+        return self._shelves.place(transcript)
 
     # Deleting
 
@@ -170,12 +167,7 @@ class Transcripts:
             StoreUnavailable: The store failed, and it may still be there: say it again.
         """
         with self._asking():
-            self._remember_gone(_about_decision(decision_id))
-            place = self._place_of(decision_id)
-            if place is not None:
-                self._delete(place)
-            self._shred()
-        return place is not None
+            return self._shelves.forget(decision_id)
 
     def forget_tenant(self, tenant: str) -> int:
         """Delete all transcripts of a tenant, and what is being written now; returns how many.
@@ -186,17 +178,12 @@ class Transcripts:
             StoreUnavailable: The store failed, and some may still be there: say it again.
         """
         with self._asking():
-            self._remember_gone(_about_tenant(tenant))
-            places = [*self._store.scan(self._of_tenant(tenant))]
-            for place in places:
-                self._delete(place)
-            self._shred()
-        return len(places)
+            return self._shelves.forget_tenant(tenant)
 
     def prune(self) -> int:
         """Delete what is too old, and of each tenant what is too much; returns how many."""
         with self._asking():
-            return self._prune(f"{self._base}/kept/")
+            return self._prune(self._shelves.everything)
 
     def stats(self) -> dict[str, int]:
         """What happened how often."""
@@ -218,25 +205,15 @@ class Transcripts:
             return False
 
     def _written(self, transcript: Transcript, value: bytes) -> bool:
-        """Write it; False where it was deleted meanwhile, and is out again."""
-        place = self.place(transcript)
-        self._store.put(self._pointer(place), place.encode())
-        self._store.put(place, value)
-        for about in (
-            _about_tenant(transcript.tenant),
-            _about_decision(transcript.decision_id),
-        ):
-            gone = self._store.get(self._gone(about))
-            if gone is not None and float(gone.value) >= transcript.time_s:
-                self._delete(place)
-                return self._left_out("deleted_meanwhile")
+        if not self._shelves.write(transcript, value):
+            return self._left_out("deleted_meanwhile")
         self._count("transcripts_kept")
         self._prune_at_times(transcript.tenant)
         return True
 
     def _noted(self, decision_id: str, value: float, source: str) -> bool:
         for _ in range(_TRIES):
-            place = self._place_of(decision_id)
+            place = self._shelves.place_of(decision_id)
             entry = None if place is None else self._store.get(place)
             before = None if entry is None else self._readable(entry.value)
             if place is None or entry is None or before is None:
@@ -261,50 +238,10 @@ class Transcripts:
             self._since_pruned = 0
             if everything:
                 self._pruned_s = now_s
-        self._prune(f"{self._base}/kept/" if everything else self._of_tenant(tenant))
+        self._prune(self._shelves.everything if everything else self._shelves.of_tenant(tenant))
 
     def _prune(self, prefix: str) -> int:
-        tenant_to_places: dict[str, list[str]] = {}
-        for place in self._store.scan(prefix):
-            tenant_to_places.setdefault(place.split("/")[-3], []).append(place)
-        oldest_s = self._clock() - self._keep_s
-        doomed = [
-            place
-            for places in tenant_to_places.values()
-            for index, place in enumerate(places)
-            if index < len(places) - self._max_per_tenant or _time_s(place) < oldest_s
-        ]
-        for place in doomed:
-            self._delete(place)
-        for key in [*self._store.scan(f"{self._base}/gone/")]:
-            entry = self._store.get(key)
-            if entry is not None and float(entry.value) < self._clock() - _PRUNE_ALL_S:
-                self._store.delete(key)
-        return len(doomed)
-
-    def _delete(self, place: str) -> None:
-        self._store.delete(place)
-        self._store.delete(self._pointer(place))
-
-    def _shred(self) -> None:
-        """Where a store keeps bytes of what was deleted, have it overwrite them."""
-        getattr(self._store, "shred", lambda: None)()
-
-    def _remember_gone(self, about: str) -> None:
-        self._store.put(self._gone(about), repr(self._clock()).encode())
-
-    def _place_of(self, decision_id: str) -> str | None:
-        pointer = self._store.get(f"{self._base}/at/{_digest(decision_id)}")
-        return None if pointer is None else pointer.value.decode()
-
-    def _of_tenant(self, tenant: str) -> str:
-        return f"{self._base}/kept/{_digest(tenant)}/"
-
-    def _pointer(self, place: str) -> str:
-        return f"{self._base}/at/{place.rpartition('/')[2]}"
-
-    def _gone(self, about: str) -> str:
-        return f"{self._base}/gone/{_digest(about)}"
+        return self._shelves.prune(prefix, keep_s=self._keep_s, max_per_tenant=self._max_per_tenant)
 
     def _readable(self, value: bytes) -> Transcript | None:
         """None for what only a newer program can read."""
@@ -332,19 +269,3 @@ class Transcripts:
     def _count(self, what: str) -> None:
         with self._lock:
             self._counts[what] += 1
-
-
-def _about_tenant(tenant: str) -> str:
-    return f"tenant {tenant}"
-
-
-def _about_decision(decision_id: str) -> str:
-    return f"decision {decision_id}"
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-
-
-def _time_s(place: str) -> float:
-    return int(place.split("/")[-2]) / 1e3

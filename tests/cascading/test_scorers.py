@@ -1,6 +1,7 @@
 """The scorers that cascades are made with."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -248,19 +249,24 @@ def test_p_true_weighs_yes_against_no() -> None:
 # The fine-tuned encoder
 
 
+SEA_TRAINING = Training(epochs=3, batch=8, learning_rate=2e-3, tokens=32, held_out=0.25)
+
+
+def of_the_sea(count: int = 80) -> GradedAnswers:
+    """Every second answer is right: those that say "sea"."""
+    return GradedAnswers(
+        prompts=tuple(f"write a poem about the sea {n}" for n in range(count)),
+        answers=tuple("the sea" if n % 2 else "add three" for n in range(count)),
+        arms=("small",) * count,
+        labels=np.array([float(n % 2) for n in range(count)]),
+    )
+
+
 @pytest.mark.parametrize("labels", [1, 2])
 def test_encoder_learns_which_answers_are_right(tmp_path: Path, labels: int) -> None:
     """A tiny one, trained here: answers that say "sea" are right; it is kept and comes back."""
     base = make_tiny_bert(tmp_path / "base")
-    prompts = tuple(f"write a poem about the sea {n}" for n in range(80))
-    answers = tuple("the sea" if n % 2 else "add three" for n in range(80))
-    graded = GradedAnswers(
-        prompts=prompts,
-        answers=answers,
-        arms=("small",) * 80,
-        labels=np.array([float(n % 2) for n in range(80)]),
-    )
-    training = Training(epochs=3, batch=8, learning_rate=2e-3, tokens=32, held_out=0.25)
+    graded, training = of_the_sea(), SEA_TRAINING
     scorer = AnswerTraining(
         base=str(base), folder=str(tmp_path / "scorer"), labels=labels, training=training
     ).fit(graded)
@@ -278,6 +284,31 @@ def test_encoder_learns_which_answers_are_right(tmp_path: Path, labels: int) -> 
         AnswerTraining(base=str(base), folder=str(tmp_path / "scorer")).fit(graded)
     with pytest.raises(StateConflict):
         AnswerClassifier.load(base)
+
+
+def test_encoder_learns_in_sixteen_bits_too(tmp_path: Path) -> None:
+    """Its products are of 16 bits then, and so it comes out a little different."""
+    base = str(make_tiny_bert(tmp_path / "base"))
+    asked = ("write a poem about the sea",) * 2
+    found = {}
+    for bits in (16, 32):
+        training = replace(SEA_TRAINING, bfloat16=bits == 16)
+        folder = str(tmp_path / f"scorer{bits}")
+        scorer = AnswerTraining(base=base, folder=folder, training=training).fit(of_the_sea())
+        found[bits] = scorer.scores(asked, ("the sea", "add three"), ("small",) * 2)
+    assert found[16][0] > 0.6
+    assert found[16][1] < 0.4
+    assert found[16].tolist() != found[32].tolist()
+
+
+def test_encoder_is_trained_on_the_device_that_is_named(tmp_path: Path) -> None:
+    """One that holds no numbers has none to give back."""
+    base = str(make_tiny_bert(tmp_path / "base"))
+    training = AnswerTraining(
+        base=base, folder=str(tmp_path / "scorer"), training=replace(SEA_TRAINING, device="meta")
+    )
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+        training.fit(of_the_sea())
 
 
 def test_question_is_cut_and_the_end_of_the_answer_stays(tmp_path: Path) -> None:

@@ -418,6 +418,39 @@ def test_a_killed_export_goes_on_where_it_was(tmp_path: Path, after: int) -> Non
     }
 
 
+@pytest.mark.parametrize("file", ["train.jsonl", "held_out.jsonl", "export.json"])
+def test_one_killed_at_a_file_goes_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """However many files have their names already; each gets it when it is whole."""
+    whole = export_pairs(tasks(60), tmp_path / "whole")
+    replace = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if target.name == file:
+            raise Killed
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(Killed):
+            export_pairs(tasks(60), tmp_path / "out")
+    assert not (tmp_path / "out" / file).exists()
+    done = export_pairs(tasks(60), tmp_path / "out")
+
+    assert (whole.files, whole.read, whole.left_out) == (done.files, done.read, done.left_out)
+    assert [] == [*(tmp_path / "out").glob("*.unfinished")]
+
+
+def test_pairs_of_somebody_else_are_not_written_over(tmp_path: Path) -> None:
+    """Where no export was begun, the files are not ours."""
+    (tmp_path / "train.jsonl").write_text("mine", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="holds pairs already"):
+        export_pairs(tasks(10), tmp_path)
+    assert "mine" == (tmp_path / "train.jsonl").read_text(encoding="utf-8")
+
+
 def test_kept_transcripts_are_gone_on_with_by_their_place(tmp_path: Path) -> None:
     """Those that were deleted or came meanwhile shift nothing."""
     kept = Transcripts(MemoryStore(), clock=lambda: 2_000.0)
