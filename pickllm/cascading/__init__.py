@@ -6,8 +6,7 @@ quality_model.py  what it weighs by: qualities, scores, costs and agreement as o
 fitted.py         from recorded answers to a cascade that may be run; begin here
 scored.py         recorded answers with scores, and what a cascade would have made of them
 sweep.py          every order of up to three arms, every threshold
-selection.py      the cheapest that is confirmed on rows which the search has not seen
-betting.py        the test it is confirmed by
+selection.py      the cheapest that is confirmed by betting, on rows not searched
 online.py         thresholds fitted anew on what came in of late
 saved.py          a cascade in a folder, and back
 """

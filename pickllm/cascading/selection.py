@@ -12,7 +12,7 @@ best single arm (fixed sequence testing). Where not even the first is confirmed,
 is taken. Which arm that is the tuning rows say.
 
 References: Angelopoulos et al., Learn then test (2021), arXiv 2110.01052, with the test of
-`betting.py`.
+`pickllm.betting`.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from math import sqrt
 import numpy as np
 
 from pickllm.arrays import Floats, Integers
-from pickllm.cascading.betting import p_above
+from pickllm.betting import p_above
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.scored import Plan, Played, ScoredTable
 from pickllm.cascading.sweep import Sweep, frontier
@@ -291,9 +291,7 @@ def _test(candidate: Candidate, alone: Floats, order: Integers, selection: Selec
         cost_usd=float(played.cost_usd.mean()),
         difference=mean,
         interval=(mean - error, mean + error),
-        p_value=p_above(
-            (difference + 1.0) / 2.0, bound=(1.0 - selection.epsilon) / 2.0, level=selection.delta
-        ),
+        p_value=p_above(difference, bound=-selection.epsilon, confidence=1.0 - selection.delta),
     )
 
 

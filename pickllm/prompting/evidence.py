@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pickllm.betting import lower_bound
 from pickllm.errors import ConfigError
 from pickllm.prompting.asking import AskTurns, graded, reply_of
-from pickllm.prompting.bound import lower_bound
 from pickllm.prompting.conversation import CountTokens, about_tokens, breach, tokens_of
 from pickllm.protocols import Adaptation, Scorer
 from pickllm.scoring.rules import ScorerLike, scorer_of
@@ -134,7 +134,7 @@ def prove(
         untold=untold,
         score_before=float(means[0]),
         score_after=float(means[1]),
-        change_low=lower_bound((columns[:, 1] - columns[:, 0]).tolist(), confidence=confidence),
+        change_low=lower_bound(columns[:, 1] - columns[:, 0], confidence=confidence),
         confidence=confidence,
         margin=margin,
         tokens_before=float(means[2]),

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pickllm import ConfigError
+from pickllm.betting import p_above
 from pickllm.cascading import Plan, Recorded, Selection, fit_quality_model, parts_of
-from pickllm.cascading.betting import p_above
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.selection import Candidate, confirmed
 from pickllm.features import HashedText
@@ -18,7 +18,7 @@ def test_bets_are_seldom_won_where_the_mean_is_at_the_bound() -> None:
     """Over 400 worlds on the edge, an error of ten per cent is not exceeded."""
     rng = np.random.default_rng(0)
     wins = [
-        p_above(rng.choice([0.0, 0.5, 1.0], 300, p=[0.1, 0.82, 0.08]), bound=0.49, level=0.1)
+        p_above(rng.choice([-1.0, 0.0, 1.0], 300, p=[0.1, 0.82, 0.08]), bound=-0.02, confidence=0.9)
         for _ in range(400)
     ]
     assert np.mean(np.array(wins) <= 0.1) <= 0.1 + 0.03
@@ -27,17 +27,18 @@ def test_bets_are_seldom_won_where_the_mean_is_at_the_bound() -> None:
 def test_bets_are_won_where_the_mean_is_clearly_above() -> None:
     """Paired differences that are mostly zero are told apart with some hundred rows."""
     rng = np.random.default_rng(1)
+    odds = [0.02, 0.9, 0.08]
     wins = [
-        p_above(rng.choice([0.0, 0.5, 1.0], 1_000, p=[0.02, 0.9, 0.08]), bound=0.495, level=0.1)
+        p_above(rng.choice([-1.0, 0.0, 1.0], 1_000, p=odds), bound=-0.01, confidence=0.9)
         for _ in range(50)
     ]
     assert np.mean(np.array(wins) <= 0.1) > 0.9
 
 
-@given(st.lists(st.floats(0.0, 1.0), max_size=30), st.floats(0.05, 0.95))
+@given(st.lists(st.floats(-1.0, 1.0), max_size=30), st.floats(-0.9, 0.9))
 def test_p_is_a_probability(values: list[float], bound: float) -> None:
     """Whatever the values: in [0, 1], and 1 where nothing is above the bound."""
-    found = p_above(values, bound=bound, level=0.1)
+    found = p_above(values, bound=bound, confidence=0.9)
     assert 0.0 <= found <= 1.0
     if all(value <= bound for value in values):
         assert found == 1.0

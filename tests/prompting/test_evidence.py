@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pickllm.betting import lower_bound
 from pickllm.errors import ConfigError
 from pickllm.prompting import (
     Gated,
@@ -16,7 +17,6 @@ from pickllm.prompting import (
     about_tokens,
     prove,
 )
-from pickllm.prompting.bound import lower_bound
 from pickllm.types import Arm, Reply, Request, Said
 
 ONE = Trimmed(most_exchanges=1)
