@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
+from pickllm.drive import rounds
 from pickllm.errors import ConfigError
 from pickllm.scoring.asking import Ask
 from pickllm.types import Reply
@@ -156,13 +157,7 @@ def answer_together(
             "models see langchain_pickllm.prompting and llamaindex_pickllm.prompting"
         )
     asking = asking_together(questions, shared_prompt=shared_prompt, how=how, tenants=tenants)
-    try:
-        prompts = next(asking)
-        while True:
-            prompts = asking.send([_tried(ask, prompt.text) for prompt in prompts])
-    except StopIteration as stop:
-        done: AnsweredTogether = stop.value
-        return done
+    return rounds(asking, lambda prompts: [_tried(ask, each.text) for each in prompts])
 
 
 def asking_together(
