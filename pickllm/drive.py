@@ -4,11 +4,12 @@
     stream   astream      the answer piece by piece
     rounds   arounds      what is asked in rounds, each round at once
 
-The first four send a `Reply` back into the flow for each `Call`, or throw an `ArmError`, and differ
-in nothing else. A stream holds its pieces back until the first visible one: until then an arm may fail
-and another take over unseen; after it, its failure must surface, for two answers would be spliced.
-An answer that a flow wants held back is a draft: nothing of it is shown before its `Release`, and a
-stream of which enough has come stands still until then, or is closed by a `Withdraw`.
+Those of one answer send a `Reply` back into the flow for each `Call`, or throw an `ArmError`, and
+differ in nothing else. A stream holds its pieces back until the first visible one: until then an
+arm may fail and another take over unseen; after it, its failure must surface, for two answers would
+be spliced. An answer that a flow wants held back is a draft: nothing of it is shown before its
+`Release`, and a stream of which enough has come stands still until then, or is closed by a
+`Withdraw`.
 
 An arm with ``timeout_s`` is awaited in a thread of its own (sync) or under `asyncio.timeout`
 (async); without one it runs right here, which costs nothing.

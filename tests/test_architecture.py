@@ -163,6 +163,14 @@ def test_only_the_drivers_wait(path: Path) -> None:
     assert [] == waits
 
 
+@pytest.mark.parametrize("part", sorted({part_of(path) for path in FILES} - {"pickllm"}))
+def test_the_map_of_files_names_every_part(part: str) -> None:
+    """Whoever reads CONTRIBUTING.md finds each module and folder of the core on its map."""
+    files = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[1]
+    name = f"{part}/" if (CORE / part).is_dir() else f"{part}.py"
+    assert name in files.replace(",", " ").split()
+
+
 def test_importing_the_core_loads_nothing_heavy() -> None:
     """`import pickllm` in a fresh process loads no framework, no price table and no pandas."""
     code = (
