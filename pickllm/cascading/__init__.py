@@ -18,12 +18,12 @@ from pickllm.cascading.fitted import (
     agreement_with,
     pairwise_agreement,
 )
-from pickllm.cascading.online import Judged, Recent, judged_of, refitted
+from pickllm.cascading.online import JudgedRequest, Recent, judged_of, refitted
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.quality_model import QualityModel, fit_quality_model
 from pickllm.cascading.saved import load_cascade, save_cascade
 from pickllm.cascading.scored import Plan, Played, ScoredTable
-from pickllm.cascading.selection import Confirmed, Recorded, Selection, parts_of
+from pickllm.cascading.selection import CascadeSelection, Confirmed, Recorded, parts_of
 from pickllm.cascading.sweep import Sweep, best_within, cheapest_reaching, frontier
 from pickllm.cascading.thresholds import HOLD_BACK_CHARS, ThresholdCascade
 
@@ -31,9 +31,10 @@ __all__ = [
     "HOLD_BACK_CHARS",
     "AnswerTable",
     "CascadeFitting",
+    "CascadeSelection",
     "Confirmed",
     "FittedCascade",
-    "Judged",
+    "JudgedRequest",
     "Plan",
     "Played",
     "PredictiveCascade",
@@ -41,7 +42,6 @@ __all__ = [
     "Recent",
     "Recorded",
     "ScoredTable",
-    "Selection",
     "Sweep",
     "ThresholdCascade",
     "agreement_with",

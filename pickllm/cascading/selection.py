@@ -29,7 +29,15 @@ from pickllm.cascading.scored import Plan, Played, ScoredTable
 from pickllm.cascading.sweep import Sweep, frontier
 from pickllm.errors import ConfigError
 
-__all__ = ["Candidate", "Confirmed", "Recorded", "Selection", "Test", "confirmed", "parts_of"]
+__all__ = [
+    "Candidate",
+    "CascadeSelection",
+    "Confirmed",
+    "Recorded",
+    "Test",
+    "confirmed",
+    "parts_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +131,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class CascadeSelection:
     """What is promised, and what is tried for it."""
 
     epsilon: float = 0.01
@@ -202,7 +210,7 @@ def confirmed(
     confirm: ScoredTable,
     *,
     single: Plan,
-    selection: Selection,
+    selection: CascadeSelection,
     seed: int = 0,
 ) -> Confirmed:
     """Test candidates in their order until one fails, and take the cheapest that did not.
@@ -279,7 +287,9 @@ def _by_price(hopeful: list[tuple[float, Plan]], most: int) -> tuple[Plan, ...]:
     return (surest, *(max(band, key=lambda pair: pair[0])[1] for band in bands if band))
 
 
-def _test(candidate: Candidate, alone: Floats, order: Integers, selection: Selection) -> Test:
+def _test(
+    candidate: Candidate, alone: Floats, order: Integers, selection: CascadeSelection
+) -> Test:
     played = candidate.played
     difference = (played.quality - alone)[order]
     error = 1.96 * float(difference.std()) / sqrt(len(difference))
