@@ -34,7 +34,7 @@ from pickllm.cascading.fitted import AnswerTable, pairwise_agreement, worth_aski
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.quality_model import QualityModel, fit_quality_model
 from pickllm.cascading.scored import Plan, Played, ScoredTable
-from pickllm.cascading.selection import Confirmed, Recorded, Selection, parts_of
+from pickllm.cascading.selection import CascadeSelection, Confirmed, Recorded, parts_of
 from pickllm.cascading.sweep import cheapest_reaching, frontier
 from pickllm.commands.cascade import baselines
 from pickllm.evaluation.intervals import apgr_interval
@@ -227,7 +227,7 @@ def tried(
     tuned, confirming, tested = whole.take(tune), whole.take(confirm), whole.take(test)
     single = tuned.table.single(tuned.table.best_single)
     alone = tested.table.played(single)
-    selection = Selection(epsilon=given.epsilon)
+    selection = CascadeSelection(epsilon=given.epsilon)
     chosen = selection.select(tuned.table, confirming.table, seed=seed)
     model = fit_quality_model(tuned.table, tuned.features, agreement=tuned.agreement)
     predictive = selection.select_predictive(

@@ -11,13 +11,14 @@ A selector brings candidates from its index; `Selected` keeps those that pay for
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.example_selectors.base import BaseExampleSelector
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, ensure_config
 
 from langchain_pickllm.reading import usage_of
+from pickllm import drive
 from pickllm.errors import ConfigError
 from pickllm.prompting.concatenation import (
     AnsweredTogether,
@@ -117,15 +118,12 @@ def answer_together(
         config: For each call: callbacks, tags, ``max_concurrency``.
     """
     asking = asking_together(questions, shared_prompt=shared_prompt, how=how, tenants=tenants)
-    try:
-        prompts = next(asking)
-        while True:
-            answers = model.batch(
-                _inputs(prompts), _configs(prompts, config), return_exceptions=True
-            )
-            prompts = asking.send(_replies(prompts, answers))
-    except StopIteration as stop:
-        return cast("AnsweredTogether", stop.value)
+
+    def ask(prompts: list[Prompt]) -> list[str | Reply | Exception]:
+        configs = _configs(prompts, config)
+        return _replies(prompts, model.batch(_inputs(prompts), configs, return_exceptions=True))
+
+    return drive.rounds(asking, ask)
 
 
 async def aanswer_together(
@@ -139,15 +137,13 @@ async def aanswer_together(
 ) -> AnsweredTogether:
     """The same without blocking the loop."""
     asking = asking_together(questions, shared_prompt=shared_prompt, how=how, tenants=tenants)
-    try:
-        prompts = next(asking)
-        while True:
-            answers = await model.abatch(
-                _inputs(prompts), _configs(prompts, config), return_exceptions=True
-            )
-            prompts = asking.send(_replies(prompts, answers))
-    except StopIteration as stop:
-        return cast("AnsweredTogether", stop.value)
+
+    async def ask(prompts: list[Prompt]) -> list[str | Reply | Exception]:
+        configs = _configs(prompts, config)
+        answers = await model.abatch(_inputs(prompts), configs, return_exceptions=True)
+        return _replies(prompts, answers)
+
+    return await drive.arounds(asking, ask)
 
 
 def _inputs(prompts: Sequence[Prompt]) -> list[list[HumanMessage]]:

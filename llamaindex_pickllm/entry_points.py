@@ -153,13 +153,9 @@ class RoutedEntryPoints(FunctionCallingLLM):
         **kwargs: Any,
     ) -> AgentChatResponse:
         """Let one arm choose tools and their arguments, and call them."""
-        given = {
-            "verbose": verbose,
-            "allow_parallel_tool_calls": allow_parallel_tool_calls,
-            "error_on_no_tool_call": error_on_no_tool_call,
-            "error_on_tool_error": error_on_tool_error,
-            **kwargs,
-        }
+        given = _of_calling(
+            verbose, allow_parallel_tool_calls, error_on_no_tool_call, error_on_tool_error, kwargs
+        )
         return self._whole(self._calling(tools, user_msg, chat_history, given))
 
     async def apredict_and_call(  # noqa: PLR0917  # LlamaIndex's signature
@@ -174,13 +170,9 @@ class RoutedEntryPoints(FunctionCallingLLM):
         **kwargs: Any,
     ) -> AgentChatResponse:
         """The same without blocking the loop."""
-        given = {
-            "verbose": verbose,
-            "allow_parallel_tool_calls": allow_parallel_tool_calls,
-            "error_on_no_tool_call": error_on_no_tool_call,
-            "error_on_tool_error": error_on_tool_error,
-            **kwargs,
-        }
+        given = _of_calling(
+            verbose, allow_parallel_tool_calls, error_on_no_tool_call, error_on_tool_error, kwargs
+        )
         return await self._awhole(self._calling(tools, user_msg, chat_history, given))
 
     # Structures
@@ -382,6 +374,19 @@ def _with_tools(
         needs=needs if tools else frozenset(),
         **for_router,
     )
+
+
+def _of_calling(
+    verbose: bool, parallel: bool, no_call_fails: bool, failure_fails: bool, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """How tools are to be called, as arms know it."""
+    return {
+        "verbose": verbose,
+        "allow_parallel_tool_calls": parallel,
+        "error_on_no_tool_call": no_call_fails,
+        "error_on_tool_error": failure_fails,
+        **kwargs,
+    }
 
 
 def _parted(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import cast
 
 from llama_index.core.llms import LLM, ChatMessage, ChatResponse, MessageRole
 
 from llamaindex_pickllm.llm import RoutedLLM
 from llamaindex_pickllm.reading import finish_reason_of, usage_of
+from pickllm import drive
 from pickllm.errors import ConfigError
 from pickllm.prompting.concatenation import (
     AnsweredTogether,
@@ -51,15 +51,12 @@ def answer_together(
     _check(llm, at_once)
     asking = asking_together(questions, shared_prompt=shared_prompt, how=how, tenants=tenants)
     with ThreadPoolExecutor(at_once, "pickllm-together") as threads:
-        try:
-            prompts = next(asking)
-            while True:
-                waiting = [
-                    threads.submit(copy_context().run, _asked, llm, prompt) for prompt in prompts
-                ]
-                prompts = asking.send([each.result() for each in waiting])
-        except StopIteration as stop:
-            return cast("AnsweredTogether", stop.value)
+
+        def ask(prompts: list[Prompt]) -> list[Reply | Exception]:
+            waiting = [threads.submit(copy_context().run, _asked, llm, each) for each in prompts]
+            return [each.result() for each in waiting]
+
+        return drive.rounds(asking, ask)
 
 
 async def aanswer_together(
@@ -75,13 +72,11 @@ async def aanswer_together(
     _check(llm, at_once)
     asking = asking_together(questions, shared_prompt=shared_prompt, how=how, tenants=tenants)
     free = asyncio.Semaphore(at_once)
-    try:
-        prompts = next(asking)
-        while True:
-            answers = await asyncio.gather(*(_aasked(llm, prompt, free) for prompt in prompts))
-            prompts = asking.send(answers)
-    except StopIteration as stop:
-        return cast("AnsweredTogether", stop.value)
+
+    async def ask(prompts: list[Prompt]) -> list[Reply | Exception]:
+        return await asyncio.gather(*(_aasked(llm, each, free) for each in prompts))
+
+    return await drive.arounds(asking, ask)
 
 
 def _check(llm: LLM, at_once: int) -> None:

@@ -1,13 +1,15 @@
-"""The four drivers: they do the waiting that flows ask for. The only file that awaits.
+"""The drivers: they do the waiting that flows ask for. The only file that awaits.
 
     run      arun         the answer as a whole
     stream   astream      the answer piece by piece
+    rounds   arounds      what is asked in rounds, each round at once
 
-All four send a `Reply` back into the flow for each `Call`, or throw an `ArmError`, and differ in
-nothing else. A stream holds its pieces back until the first visible one: until then an arm may fail
-and another take over unseen; after it, its failure must surface, for two answers would be spliced.
-An answer that a flow wants held back is a draft: nothing of it is shown before its `Release`, and a
-stream of which enough has come stands still until then, or is closed by a `Withdraw`.
+Those of one answer send a `Reply` back into the flow for each `Call`, or throw an `ArmError`, and
+differ in nothing else. A stream holds its pieces back until the first visible one: until then an
+arm may fail and another take over unseen; after it, its failure must surface, for two answers would
+be spliced. An answer that a flow wants held back is a draft: nothing of it is shown before its
+`Release`, and a stream of which enough has come stands still until then, or is closed by a
+`Withdraw`.
 
 An arm with ``timeout_s`` is awaited in a thread of its own (sync) or under `asyncio.timeout`
 (async); without one it runs right here, which costs nothing.
@@ -16,7 +18,14 @@ An arm with ``timeout_s`` is awaited in a thread of its own (sync) or under `asy
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+)
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
@@ -26,9 +35,11 @@ from pickllm.question import Clock, Question
 from pickllm.time_limits import first_in_thread, in_thread, timed_out
 from pickllm.types import Call, Piece, Recite, Release, Reply, Withdraw, Work
 
-__all__ = ["arun", "astream", "run", "stream", "work"]
+__all__ = ["arounds", "arun", "astream", "rounds", "run", "stream", "work"]
 
 T = TypeVar("T")
+Asked = TypeVar("Asked")
+Answers = TypeVar("Answers")
 
 
 def work(flow: Asking[T]) -> T:
@@ -114,6 +125,33 @@ async def astream(
                     journey.fail(error)
                 else:
                     journey.answer(value[0])
+
+
+def rounds(asking: Generator[Asked, Answers, T], ask: Callable[[Asked], Answers]) -> T:
+    """Drive what asks several things at once, waits for all the answers, and may ask again.
+
+    Args:
+        asking: Yields what to ask, and is sent what came of it.
+        ask: Asks all of a round; what fails it keeps among the answers.
+    """
+    try:
+        asked = next(asking)
+        while True:
+            asked = asking.send(ask(asked))
+    except StopIteration as stop:
+        return cast("T", stop.value)
+
+
+async def arounds(
+    asking: Generator[Asked, Answers, T], ask: Callable[[Asked], Awaitable[Answers]]
+) -> T:
+    """The same without blocking the loop."""
+    try:
+        asked = next(asking)
+        while True:
+            asked = asking.send(await ask(asked))
+    except StopIteration as stop:
+        return cast("T", stop.value)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "digest", "errors", "lazy", "lock", "plain", "rng", "tool_calls"),
-    ("pretrained", "types"),
+    ("betting", "pretrained", "types"),
     (
         "convergence",
         "health",
@@ -49,14 +49,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cascade",
         "cascading",
         "policies",
-        "prompting",
         "recalling",
         "tool_fit",
         "transcripts",
     ),
     ("settings", "spending"),
-    ("drive", "explanation", "flow", "handover", "testing"),
-    ("deciding",),
+    ("drive", "explanation", "flow", "handover"),
+    ("prompting",),
+    ("deciding", "testing"),
     ("desk",),
     ("router",),
     ("pickllm",),
@@ -161,6 +161,14 @@ def test_only_the_drivers_wait(path: Path) -> None:
         return
     waits = [n for n in nodes_of(path) if isinstance(n, ast.Await | ast.AsyncFor | ast.AsyncWith)]
     assert [] == waits
+
+
+@pytest.mark.parametrize("part", sorted({part_of(path) for path in FILES} - {"pickllm"}))
+def test_the_map_of_files_names_every_part(part: str) -> None:
+    """Whoever reads CONTRIBUTING.md finds each module and folder of the core on its map."""
+    files = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[1]
+    name = f"{part}/" if (CORE / part).is_dir() else f"{part}.py"
+    assert name in files.replace(",", " ").split()
 
 
 def test_importing_the_core_loads_nothing_heavy() -> None:

@@ -25,14 +25,14 @@ from pickllm.cache.finding import Kind
 from pickllm.cache.reading import Reading
 from pickllm.cache.words import CLOSED, LISTED, OPPOSITES, PREFIXES
 
-__all__ = ["Verdict", "compare"]
+__all__ = ["Likeness", "compare"]
 
 _DIGIT = re.compile(r"\d")
 _MOST_CHANGED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Likeness:
     """How two questions stand to each other."""
 
     kind: Kind = ""
@@ -51,12 +51,12 @@ class Verdict:
         return self.kind in ("added", "replaced")
 
 
-def compare(one: Reading, other: Reading) -> Verdict:
+def compare(one: Reading, other: Reading) -> Likeness:
     """How two questions stand to each other; the order of the two means nothing."""
     if one == other:
-        return Verdict(kind="same")
+        return Likeness(kind="same")
     if not (one.prose and other.prose):
-        return Verdict(reason="not both are English prose")
+        return Likeness(reason="not both are English prose")
     only_one, only_other = _left(one.words, other.words), _left(other.words, one.words)
     reason = (
         ("they begin otherwise" if one.words[0] != other.words[0] else "")
@@ -65,10 +65,10 @@ def compare(one: Reading, other: Reading) -> Verdict:
         or _reordered(one.words, other.words)
     )
     if reason:
-        return Verdict(reason=reason)
+        return Likeness(reason=reason)
     if max(only_one.total(), only_other.total()) > _MOST_CHANGED:
-        return Verdict(reason="too many words are others")
-    return Verdict(kind="replaced" if only_one and only_other else "added")
+        return Likeness(reason="too many words are others")
+    return Likeness(kind="replaced" if only_one and only_other else "added")
 
 
 def _left(words: tuple[str, ...], others: tuple[str, ...]) -> Counter[str]:

@@ -6,8 +6,7 @@ quality_model.py  what it weighs by: qualities, scores, costs and agreement as o
 fitted.py         from recorded answers to a cascade that may be run; begin here
 scored.py         recorded answers with scores, and what a cascade would have made of them
 sweep.py          every order of up to three arms, every threshold
-selection.py      the cheapest that is confirmed on rows which the search has not seen
-betting.py        the test it is confirmed by
+selection.py      the cheapest that is confirmed by betting, on rows not searched
 online.py         thresholds fitted anew on what came in of late
 saved.py          a cascade in a folder, and back
 """
@@ -19,12 +18,12 @@ from pickllm.cascading.fitted import (
     agreement_with,
     pairwise_agreement,
 )
-from pickllm.cascading.online import Judged, Recent, judged_of, refitted
+from pickllm.cascading.online import JudgedRequest, Recent, judged_of, refitted
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.quality_model import QualityModel, fit_quality_model
 from pickllm.cascading.saved import load_cascade, save_cascade
 from pickllm.cascading.scored import Plan, Played, ScoredTable
-from pickllm.cascading.selection import Confirmed, Recorded, Selection, parts_of
+from pickllm.cascading.selection import CascadeSelection, Confirmed, Recorded, parts_of
 from pickllm.cascading.sweep import Sweep, best_within, cheapest_reaching, frontier
 from pickllm.cascading.thresholds import HOLD_BACK_CHARS, ThresholdCascade
 
@@ -32,9 +31,10 @@ __all__ = [
     "HOLD_BACK_CHARS",
     "AnswerTable",
     "CascadeFitting",
+    "CascadeSelection",
     "Confirmed",
     "FittedCascade",
-    "Judged",
+    "JudgedRequest",
     "Plan",
     "Played",
     "PredictiveCascade",
@@ -42,7 +42,6 @@ __all__ = [
     "Recent",
     "Recorded",
     "ScoredTable",
-    "Selection",
     "Sweep",
     "ThresholdCascade",
     "agreement_with",

@@ -17,7 +17,7 @@ from pickllm.arrays import Floats, Integers
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.quality_model import fit_quality_model
 from pickllm.cascading.scored import Plan, Played, ScoredTable
-from pickllm.cascading.selection import Confirmed, Recorded, Selection, parts_of
+from pickllm.cascading.selection import CascadeSelection, Confirmed, Recorded, parts_of
 from pickllm.cascading.thresholds import ThresholdCascade
 from pickllm.errors import ConfigError
 from pickllm.features import default_features
@@ -127,7 +127,7 @@ class FittedCascade:
 class CascadeFitting:
     """Settings of the whole."""
 
-    selection: Selection = field(default_factory=Selection)
+    selection: CascadeSelection = field(default_factory=CascadeSelection)
     scoring: AnswerScoring = field(default_factory=AnswerScoring)
     shares: tuple[float, float, float] = (0.5, 0.25, 0.25)
     """Of the prompts: to fit, to tune, to confirm."""

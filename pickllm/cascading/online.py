@@ -16,7 +16,7 @@ What is remembered is a plain value; nothing is written into the cascade that ru
 >>> recent = Recent()
 >>> for score, right in ((0.9, 1.0), (0.8, 1.0), (0.5, 0.0), (0.4, 0.0), (0.2, 0.0)):
 ...     recent = recent.plus(
-...         Judged(
+...         JudgedRequest(
 ...             arm_to_score={"small": score, "large": 0.9},
 ...             arm_to_label={"small": right, "large": 1.0},
 ...             arm_to_cost_usd={"small": 0.001, "large": 0.01},
@@ -38,13 +38,13 @@ from pickllm.cascading.thresholds import ThresholdCascade
 from pickllm.errors import ConfigError
 from pickllm.types import Outcome
 
-__all__ = ["Judged", "Recent", "judged_of", "refitted"]
+__all__ = ["JudgedRequest", "Recent", "judged_of", "refitted"]
 
 _STAGES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class JudgedRequest:
     """One request, with what is known of each arm's answer."""
 
     arm_to_score: Mapping[str, float]
@@ -61,17 +61,17 @@ class Judged:
 class Recent:
     """The newest judged requests, oldest first."""
 
-    judged: tuple[Judged, ...] = field(default=(), repr=False)
+    judged: tuple[JudgedRequest, ...] = field(default=(), repr=False)
 
-    def plus(self, judged: Judged, *, most: int = 2_000) -> "Recent":
+    def plus(self, judged: JudgedRequest, *, most: int = 2_000) -> "Recent":
         """With one more, and at most so many."""
         return Recent(judged=(*self.judged, judged)[-most:])
 
 
-def judged_of(outcome: Outcome, arm_to_label: Mapping[str, float]) -> Judged:
+def judged_of(outcome: Outcome, arm_to_label: Mapping[str, float]) -> JudgedRequest:
     """What a ledger's outcome says of a request, with the labels that its drafts were given."""
     answered = [each for each in outcome.attempts if each.status in {"ok", "rejected"}]
-    return Judged(
+    return JudgedRequest(
         arm_to_score={each.arm: each.score for each in answered if each.score is not None},
         arm_to_label=arm_to_label,
         arm_to_cost_usd={each.arm: each.cost_usd for each in answered if each.cost_usd is not None},
@@ -115,7 +115,7 @@ def refitted(
     return replace(cascade, thresholds=best.thresholds, stop_below=())
 
 
-def _probability(judged: Judged, cascade: ThresholdCascade) -> float:
+def _probability(judged: JudgedRequest, cascade: ThresholdCascade) -> float:
     """That all arms of the order were asked."""
     if judged.propensity is not None:
         return judged.propensity
@@ -126,7 +126,7 @@ def _probability(judged: Judged, cascade: ThresholdCascade) -> float:
     )
 
 
-def _is_whole(judged: Judged, order: tuple[str, ...]) -> bool:
+def _is_whole(judged: JudgedRequest, order: tuple[str, ...]) -> bool:
     known = (judged.arm_to_score, judged.arm_to_label, judged.arm_to_cost_usd)
     return all(arm in each for arm in order for each in known)
 

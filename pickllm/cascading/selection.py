@@ -12,7 +12,7 @@ best single arm (fixed sequence testing). Where not even the first is confirmed,
 is taken. Which arm that is the tuning rows say.
 
 References: Angelopoulos et al., Learn then test (2021), arXiv 2110.01052, with the test of
-`betting.py`.
+`pickllm.betting`.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,21 @@ from math import sqrt
 import numpy as np
 
 from pickllm.arrays import Floats, Integers
-from pickllm.cascading.betting import p_above
+from pickllm.betting import p_above
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.scored import Plan, Played, ScoredTable
 from pickllm.cascading.sweep import Sweep, frontier
 from pickllm.errors import ConfigError
 
-__all__ = ["Candidate", "Confirmed", "Recorded", "Selection", "Test", "confirmed", "parts_of"]
+__all__ = [
+    "Candidate",
+    "CascadeSelection",
+    "Confirmed",
+    "Recorded",
+    "Test",
+    "confirmed",
+    "parts_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +131,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class CascadeSelection:
     """What is promised, and what is tried for it."""
 
     epsilon: float = 0.01
@@ -202,7 +210,7 @@ def confirmed(
     confirm: ScoredTable,
     *,
     single: Plan,
-    selection: Selection,
+    selection: CascadeSelection,
     seed: int = 0,
 ) -> Confirmed:
     """Test candidates in their order until one fails, and take the cheapest that did not.
@@ -279,7 +287,9 @@ def _by_price(hopeful: list[tuple[float, Plan]], most: int) -> tuple[Plan, ...]:
     return (surest, *(max(band, key=lambda pair: pair[0])[1] for band in bands if band))
 
 
-def _test(candidate: Candidate, alone: Floats, order: Integers, selection: Selection) -> Test:
+def _test(
+    candidate: Candidate, alone: Floats, order: Integers, selection: CascadeSelection
+) -> Test:
     played = candidate.played
     difference = (played.quality - alone)[order]
     error = 1.96 * float(difference.std()) / sqrt(len(difference))
@@ -291,9 +301,7 @@ def _test(candidate: Candidate, alone: Floats, order: Integers, selection: Selec
         cost_usd=float(played.cost_usd.mean()),
         difference=mean,
         interval=(mean - error, mean + error),
-        p_value=p_above(
-            (difference + 1.0) / 2.0, bound=(1.0 - selection.epsilon) / 2.0, level=selection.delta
-        ),
+        p_value=p_above(difference, bound=-selection.epsilon, confidence=1.0 - selection.delta),
     )
 
 

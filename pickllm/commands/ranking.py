@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pickllm.cascading.fitted import CascadeFitting
-from pickllm.cascading.selection import Selection
+from pickllm.cascading.selection import CascadeSelection
 from pickllm.commands.cascade import fit_cascade
 from pickllm.commands.showing import show
 from pickllm.commands.tables import graded, read_preferences, read_prompts
@@ -128,7 +128,7 @@ def fit(  # noqa: PLR0917  # each is an option of the command
         raise ConfigError(f"{out} is there already; name a new folder, or remove it first")
     console = Console()
     if kind == _CASCADE:
-        selection = Selection(epsilon=epsilon, delta=delta, max_usd=max_usd)
+        selection = CascadeSelection(epsilon=epsilon, delta=delta, max_usd=max_usd)
         fitting = CascadeFitting(selection=selection, predictive=predictive, seed=seed)
         fit_cascade(console, table, out, fitting=fitting, strongest=strongest)
         return

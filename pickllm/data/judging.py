@@ -44,7 +44,7 @@ __all__ = [
     "COMPARISON",
     "AnswerPair",
     "PairJudge",
-    "Question",
+    "PairQuestion",
     "Verdicts",
     "answer_pairs",
     "bought",
@@ -86,7 +86,7 @@ class AnswerPair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class PairQuestion:
     """One pair in one order, as the judge reads it."""
 
     text: str = field(repr=False)
@@ -108,22 +108,22 @@ class PairJudge:
     expenses: Expenses = field(default_factory=Expenses, repr=False, compare=False)
     """Counts what the judging costs: ``Expenses(Arm(model="gpt-4o-mini"))`` knows the price."""
 
-    def questions(self, pairs: Iterable[AnswerPair]) -> Iterator[Question]:
+    def questions(self, pairs: Iterable[AnswerPair]) -> Iterator[PairQuestion]:
         """Two for each pair: as it stands, and turned round."""
         for pair in pairs:
             yield self.question(pair, turned=False)
             yield self.question(pair, turned=True)
 
-    def question(self, pair: AnswerPair, *, turned: bool) -> Question:
+    def question(self, pair: AnswerPair, *, turned: bool) -> PairQuestion:
         """All that the judge is told about a pair; tags hold a digest that no answer can forge."""
         one, other = reversed(pair.answers) if turned else pair.answers
         parts = {"question": pair.prompt, "answer-A": one, "answer-B": other}
         told = "\n".join([self.name, *parts.values()])
         mark = sha256(told.encode(errors="surrogatepass")).hexdigest()[:12]
         blocks = [f"<{name}-{mark}>\n{text}\n</{name}-{mark}>" for name, text in parts.items()]
-        return Question(text="\n\n".join([self.rubric, *blocks, _ENDS]))
+        return PairQuestion(text="\n\n".join([self.rubric, *blocks, _ENDS]))
 
-    def verdict(self, question: Question) -> tuple[str, Winner | None]:
+    def verdict(self, question: PairQuestion) -> tuple[str, Winner | None]:
         """The question's digest, and which answer is better; None where the judge does not say."""
         reply = asked(self.ask, question.text, self.expenses)
         found = None if reply is None else read_verdict(reply.text)
@@ -196,7 +196,7 @@ def judged_table(pairs: Sequence[AnswerPair], judge: PairJudge, said: Verdicts) 
 
 
 def bought(
-    questions: Sequence[Question], judge: PairJudge, file: Path, *, parallel: int = 4
+    questions: Sequence[PairQuestion], judge: PairJudge, file: Path, *, parallel: int = 4
 ) -> Iterator[Winner | None]:
     """Ask the judge, write each verdict to the file as it comes, and yield it.
 
@@ -253,7 +253,7 @@ def _drop_cut_off_line(file: Path) -> None:
 
 
 def estimated_usd(
-    questions: Sequence[Question], arm: Arm, *, tokens_out: int = 150
+    questions: Sequence[PairQuestion], arm: Arm, *, tokens_out: int = 150
 ) -> float | None:
     """About what asking will cost, four letters to a token; None where the price is not known.
 

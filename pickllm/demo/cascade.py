@@ -11,7 +11,7 @@ import numpy as np
 
 from langchain_pickllm.pool_file import PoolFile
 from pickllm.cascading.fitted import AnswerTable, CascadeFitting, FittedCascade
-from pickllm.cascading.selection import Selection
+from pickllm.cascading.selection import CascadeSelection
 from pickllm.demo.session import OnTask, answers_of_every_arm, run_session
 from pickllm.demo.tasks import Task, make_tasks
 from pickllm.evaluation import Summary
@@ -42,7 +42,7 @@ def fit_cascade(
         quality=given.scores(tasks),
         cost_usd=given.cost_usd,
     )
-    return CascadeFitting(selection=Selection(epsilon=EPSILON), seed=seed).fit(table)
+    return CascadeFitting(selection=CascadeSelection(epsilon=EPSILON), seed=seed).fit(table)
 
 
 def cascade_summary(

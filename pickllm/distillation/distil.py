@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pickllm.distillation.exported import HELD_OUT, TRAIN, digest_of, read_export
+from pickllm.distillation.exported import HELD_OUT, TRAIN, file_digest, read_export
 from pickllm.distillation.lessons import Lesson, lessons_of
 from pickllm.distillation.measuring import Measured, measured
 from pickllm.distillation.pairs import Pair, read_pairs
@@ -106,7 +106,7 @@ def distil(
     learnt, judged = _files(Path(pairs), None if held_out is None else Path(held_out))
     if place.exists():
         raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
-    digests = {"train": digest_of(learnt), "held_out": digest_of(judged), "base": _digest(base)}
+    digests = {"train": file_digest(learnt), "held_out": file_digest(judged), "base": _digest(base)}
     student = load_student(base, settings, device=device)
     school = _school(student, learnt, judged, settings)
     workshop = _workshop(place, {"base": str(base), **digests, "training": asdict(settings)})
@@ -131,7 +131,7 @@ def distil(
         losses=tuple(losses),
         before=before,
         after=after,
-        digests={**digests, **{each.name: digest_of(each) for each in sorted(written.iterdir())}},
+        digests={**digests, **{each.name: file_digest(each) for each in sorted(written.iterdir())}},
         training=settings,
         versions={name: version(name) for name in ("torch", "transformers")},
     )
@@ -238,7 +238,7 @@ def _digest(base: Path | str) -> str:
         return str(base)
     files = sorted(file for file in place.iterdir() if file.is_file())
     return sha256(
-        "".join(f"{file.name} {digest_of(file)}\n" for file in files).encode()
+        "".join(f"{file.name} {file_digest(file)}\n" for file in files).encode()
     ).hexdigest()
 
 

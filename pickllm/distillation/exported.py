@@ -25,7 +25,7 @@ __all__ = [
     "Exported",
     "Split",
     "check_new",
-    "digest_of",
+    "file_digest",
     "finish",
     "read_export",
 ]
@@ -159,7 +159,7 @@ def finish(
         largest_cluster=split.largest,
         arm_to_pairs=dict(sorted(tally.arms.items())),
         mean_score=tally.score / tally.judged if tally.judged else None,
-        files={file.name: digest_of(file) for files in written.values() for file in files},
+        files={file.name: file_digest(file) for files in written.values() for file in files},
         settings=settings,
     )
     text = json.dumps({"pickllm_export": _FORMAT, **asdict(done)}, ensure_ascii=False, indent=1)
@@ -185,7 +185,7 @@ def read_export(folder: Path | str) -> Exported:
         raise StateConflict(f"{place} holds no finished export") from error
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         digest = sha256()

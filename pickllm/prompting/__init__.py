@@ -8,7 +8,7 @@
     rewriting.py        instructions that a strong model wrote for a weak one
     concatenation.py    several questions in one call
     gate.py             only where it pays, and was shown to lose nothing
-    evidence.py         … by a replay with and without it
+    proof.py            … by a replay with and without it
     composed.py         several, one after another; others for other arms
     prefix_discount.py  what providers take off for what they have read before
     conversation.py     exchanges, tool rounds, lengths; what none may do
@@ -22,19 +22,19 @@ from pickllm.prompting.asking import AskTurns, as_text
 from pickllm.prompting.composed import AdaptationsLike, Composed, PerArm, adaptations_of
 from pickllm.prompting.compression import Compressed, Compressor, Extractive
 from pickllm.prompting.concatenation import (
-    Answered,
     AnsweredTogether,
     Concatenation,
+    OneAnswer,
     answer_together,
     asking_together,
 )
 from pickllm.prompting.conversation import CountTokens, about_tokens, breach, tokens_of
-from pickllm.prompting.evidence import Verdict, prove
 from pickllm.prompting.examples import Example
 from pickllm.prompting.gate import Gated, Saving
 from pickllm.prompting.history import Trimmed
 from pickllm.prompting.lingua import LLMLingua2
 from pickllm.prompting.prefix_discount import PrefixDiscount
+from pickllm.prompting.proof import Proof, prove
 from pickllm.prompting.rewriting import (
     Rewriting,
     Rewritten,
@@ -47,7 +47,6 @@ from pickllm.prompting.usefulness import Usefulness, try_out
 
 __all__ = [
     "AdaptationsLike",
-    "Answered",
     "AnsweredTogether",
     "AskTurns",
     "Composed",
@@ -60,15 +59,16 @@ __all__ = [
     "Extractive",
     "Gated",
     "LLMLingua2",
+    "OneAnswer",
     "PerArm",
     "PrefixDiscount",
+    "Proof",
     "Rewriting",
     "Rewritten",
     "Saving",
     "Selected",
     "Trimmed",
     "Usefulness",
-    "Verdict",
     "about_tokens",
     "adaptations_of",
     "answer_together",

@@ -34,14 +34,15 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
+from pickllm.drive import rounds
 from pickllm.errors import ConfigError
 from pickllm.scoring.asking import Ask
 from pickllm.types import Reply
 
 __all__ = [
-    "Answered",
     "AnsweredTogether",
     "Concatenation",
+    "OneAnswer",
     "Prompt",
     "Rounds",
     "answer_together",
@@ -88,7 +89,7 @@ class Concatenation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
+class OneAnswer:
     """One question's answer."""
 
     text: str | None = field(repr=False)
@@ -105,7 +106,7 @@ class Answered:
 class AnsweredTogether:
     """Answers to all questions, ``[questions]``, in their order."""
 
-    answers: tuple[Answered, ...]
+    answers: tuple[OneAnswer, ...]
     calls: int
     """How often a model was asked."""
     asked_again: int
@@ -156,13 +157,7 @@ def answer_together(
             "models see langchain_pickllm.prompting and llamaindex_pickllm.prompting"
         )
     asking = asking_together(questions, shared_prompt=shared_prompt, how=how, tenants=tenants)
-    try:
-        prompts = next(asking)
-        while True:
-            prompts = asking.send([_tried(ask, prompt.text) for prompt in prompts])
-    except StopIteration as stop:
-        done: AnsweredTogether = stop.value
-        return done
+    return rounds(asking, lambda prompts: [_tried(ask, each.text) for each in prompts])
 
 
 def asking_together(
@@ -178,7 +173,7 @@ def asking_together(
         raise ConfigError(f"{len(tenants)} tenants for {len(questions)} questions")
     owners = tenants or ("",) * len(questions)
     shared = _shared(questions, shared_prompt, how, owners)
-    found: dict[int, Answered] = {}
+    found: dict[int, OneAnswer] = {}
     calls = again = 0
     if shared:
         for prompt, answer in zip(shared, (yield shared), strict=True):
@@ -235,14 +230,14 @@ def _worded(
 
 def _read(
     prompt: Prompt, answer: str | Reply | Exception, how: Concatenation
-) -> dict[int, Answered]:
+) -> dict[int, OneAnswer]:
     """Places to answers, of those that can be read without doubt."""
     if isinstance(answer, Exception):
         return {}
     reply = Reply(text=answer) if isinstance(answer, str) else answer
     read = _of_json(reply, prompt.marks) if how.form == "json" else _of_lines(reply, prompt.marks)
     return {
-        place: Answered(text=read[mark], reply=reply, shared_by=len(prompt.places))
+        place: OneAnswer(text=read[mark], reply=reply, shared_by=len(prompt.places))
         for place, mark in zip(prompt.places, prompt.marks, strict=True)
         if read.get(mark)
     }
@@ -290,11 +285,11 @@ def _plain_text(value: object) -> str:
     return str(value).strip()
 
 
-def _alone(answer: str | Reply | Exception) -> Answered:
+def _alone(answer: str | Reply | Exception) -> OneAnswer:
     if isinstance(answer, Exception):
-        return Answered(text=None, error=answer)
+        return OneAnswer(text=None, error=answer)
     reply = Reply(text=answer) if isinstance(answer, str) else answer
-    return Answered(text=reply.text, reply=reply)
+    return OneAnswer(text=reply.text, reply=reply)
 
 
 def _tried(ask: Callable[[str], str | Reply], prompt: str) -> str | Reply | Exception:

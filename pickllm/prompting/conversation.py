@@ -27,10 +27,10 @@ __all__ = [
     "CountTokens",
     "about_tokens",
     "breach",
-    "digest_of",
     "exchanges",
     "question_place",
     "rounds",
+    "text_digest",
     "tokens_of",
 ]
 
@@ -94,7 +94,7 @@ def rounds(turns: Sequence[Said]) -> list[list[int]]:
     return found
 
 
-def digest_of(*texts: str) -> str:
+def text_digest(*texts: str) -> str:
     """Eight letters that tell texts apart, for names."""
     whole = blake2b(digest_size=4)
     for text in texts:

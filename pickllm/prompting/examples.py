@@ -14,7 +14,7 @@ from one request to the next: providers read what they have read before at a dis
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pickllm.prompting.conversation import digest_of, question_place
+from pickllm.prompting.conversation import question_place, text_digest
 from pickllm.types import Said
 
 __all__ = ["Example", "pairs", "with_examples"]
@@ -30,7 +30,7 @@ class Example:
     @property
     def key(self) -> str:
         """What it is known by."""
-        return digest_of(self.question, self.answer)
+        return text_digest(self.question, self.answer)
 
     @property
     def turns(self) -> tuple[Said, Said]:

@@ -7,7 +7,7 @@ read before (`PrefixDiscount`). What is said before the last question began earl
 the adapted conversation only so much of it as is still the same. An adaptation that does the same
 to every prompt says so by a property ``stable``: then its own beginning repeats as well.
 
-And there must be a proven `Verdict` for the arm and for this very adaptation, settings and all:
+And there must be a `Proof` that holds for the arm and for this very adaptation, settings and all:
 see `prove`. Without one, the arm reads the conversation as it was given.
 
 An arm whose price is unknown is taken to be saved tokens, as far as the adaptation is free.
@@ -17,10 +17,10 @@ An arm whose price is unknown is taken to be saved tokens, as far as the adaptat
 >>> turns = (Said(role="system", text=long, at=0), Said(role="user", text="Hello " * 60, at=1),
 ...          Said(role="assistant", text="Hello.", at=2), Said(role="user", text="Why?", at=3))
 >>> arm = Arm(name="a", usd_per_mtok_in=1.0, usd_per_mtok_out=2.0)
->>> gate = Gated(adaptation=Trimmed(most_exchanges=1), verdicts=None)
+>>> gate = Gated(adaptation=Trimmed(most_exchanges=1), proofs=None)
 >>> gate.saving(Request(text="", turns=turns), arm).usd > 0       # no discount is known of
 True
->>> cached = Gated(adaptation=Trimmed(most_exchanges=1), verdicts=None,
+>>> cached = Gated(adaptation=Trimmed(most_exchanges=1), proofs=None,
 ...                own_cost_usd=0.00002, discounts={"a": PrefixDiscount(read_share=0.1)})
 >>> round(cached.saving(Request(text="", turns=turns), arm).usd, 6)   # what goes cost a tenth
 -1e-05
@@ -32,8 +32,8 @@ from dataclasses import dataclass, field
 from pickllm.errors import ConfigError
 from pickllm.prices import usd_per_token
 from pickllm.prompting.conversation import CountTokens, about_tokens, question_place, tokens_of
-from pickllm.prompting.evidence import Verdict
 from pickllm.prompting.prefix_discount import PrefixDiscount
+from pickllm.prompting.proof import Proof
 from pickllm.protocols import Adaptation
 from pickllm.types import Arm, Request, Said
 
@@ -59,7 +59,7 @@ class Gated:
     """An `Adaptation`: another one, where it pays."""
 
     adaptation: Adaptation
-    verdicts: Sequence[Verdict] | None
+    proofs: Sequence[Proof] | None
     """What was shown of it, for each arm. None asks for no proof: on your own responsibility."""
     own_cost_usd: float = 0.0
     """What adapting one prompt costs: of a compressor on a machine of its own, seconds times
@@ -71,10 +71,10 @@ class Gated:
     count_tokens: CountTokens = field(default=about_tokens, repr=False)
 
     def __post_init__(self) -> None:
-        for verdict in self.verdicts or ():
-            if verdict.adaptation != self.adaptation.name:
+        for each in self.proofs or ():
+            if each.adaptation != self.adaptation.name:
                 raise ConfigError(
-                    f"the verdict is of {verdict.adaptation}, and this is {self.adaptation.name}: "
+                    f"the proof is of {each.adaptation}, and this is {self.adaptation.name}: "
                     "prove it anew"
                 )
         if self.own_cost_usd < 0.0 or self.least_saving_usd < 0.0:
@@ -98,9 +98,9 @@ class Gated:
 
     def allows(self, arm: Arm) -> bool:
         """Whether it was proven for this arm, or needs no proof."""
-        if self.verdicts is None:
+        if self.proofs is None:
             return True
-        return any(each.proven and each.arm == arm.name for each in self.verdicts)
+        return any(each.proven and each.arm == arm.name for each in self.proofs)
 
     def saving(self, request: Request, arm: Arm) -> Saving:
         """What adapting this prompt comes to."""

@@ -9,7 +9,7 @@
 Forced are words with digits, negations, quoted code and question marks; what is no prose is not
 shown to the model at all. Words come out as they stood, spaces and case included: only what is left
 out is gone. The weights were taught on transcripts of meetings: have it proven on your own prompts
-(`pickllm.prompting.evidence.prove`).
+(`pickllm.prompting.proof.prove`).
 
 The weights are read by `transformers` itself. The package `llmlingua` (0.2.2, of April 2024) is not
 used: it fetches OpenAI's token table from the net when it is built, lets the model's repository run

@@ -6,7 +6,7 @@ r"""Rewriting: a strong model writes, beforehand, the instructions that a weak o
     the best of all tries ──► held-out examples, beside the original ──► adopted, or not
 
 A rewriting is adopted only where the weak model does better with it on examples that nobody has
-looked at: the lower bound of the mean change (`pickllm.prompting.bound`) must exceed
+looked at: the lower bound of the mean change (`pickllm.betting`) must exceed
 ``least_change``. What is found is a value with a digest, written to a file and read back. Nothing
 of this happens while requests are served.
 
@@ -31,10 +31,10 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 
+from pickllm.betting import lower_bound
 from pickllm.errors import ConfigError, StateConflict
 from pickllm.plain import from_plain
 from pickllm.prompting.asking import AskTurns, reply_of
-from pickllm.prompting.bound import lower_bound
 from pickllm.prompting.examples import Example
 from pickllm.rng import Rng
 from pickllm.scoring.asking import Ask

@@ -42,8 +42,8 @@ from pickllm.features import HashedText
 from pickllm.prompting.conversation import (
     CountTokens,
     about_tokens,
-    digest_of,
     question_place,
+    text_digest,
     tokens_of,
 )
 from pickllm.prompting.examples import Example, pairs, with_examples
@@ -108,8 +108,8 @@ class Selected:
         if callable(self.examples):
             source = getattr(self.examples, "name", type(self.examples).__name__)
         else:
-            source = f"{len(self.examples)} {digest_of(*(each.key for each in self.examples))}"
-        learnt = digest_of(repr(sorted(self.usefulness.key_to_sum.items())))
+            source = f"{len(self.examples)} {text_digest(*(each.key for each in self.examples))}"
+        learnt = text_digest(repr(sorted(self.usefulness.key_to_sum.items())))
         return (
             f"selected({source}, marked={self.marked!r}, tokens={self.budget_tokens}, "
             f"most={self.most}, sharpness={self.sharpness}, similarity={self.least_similarity}, "

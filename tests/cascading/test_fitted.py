@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from pickllm import ConfigError, StateConflict
 from pickllm.cascading import (
     CascadeFitting,
-    Judged,
+    CascadeSelection,
+    JudgedRequest,
     PredictiveCascade,
     Recent,
-    Selection,
     ThresholdCascade,
     agreement_with,
     judged_of,
@@ -30,7 +30,7 @@ from pickllm.testing import situation
 from pickllm.types import Attempt, Outcome
 from tests.cascading.worlds import ALIKE, answered, draft, sums
 
-FITTING = CascadeFitting(selection=Selection(epsilon=0.05), shares=(0.4, 0.3, 0.3))
+FITTING = CascadeFitting(selection=CascadeSelection(epsilon=0.05), shares=(0.4, 0.3, 0.3))
 RNG = Rng(seed=1, number=1)
 
 
@@ -47,7 +47,7 @@ def test_fitted_cascade_saves_where_the_small_model_shows_its_mistakes() -> None
 def test_cascade_comes_back_from_its_folder(tmp_path: Path, predictive: bool) -> None:
     """What was saved decides and scores as before."""
     fitting = CascadeFitting(
-        selection=Selection(epsilon=0.05), shares=(0.4, 0.3, 0.3), predictive=predictive
+        selection=CascadeSelection(epsilon=0.05), shares=(0.4, 0.3, 0.3), predictive=predictive
     )
     cascade = fitting.fit(sums(900)).cascade
     found = load_cascade(save_cascade(tmp_path / "kept", cascade))
@@ -106,7 +106,7 @@ def recent(count: int, *, drift: float) -> Recent:
     found = Recent()
     for score in rng.random(count).tolist():
         found = found.plus(
-            Judged(
+            JudgedRequest(
                 arm_to_score={"small": score, "large": 0.95},
                 arm_to_label={"small": float(score > drift), "large": 1.0},
                 arm_to_cost_usd={"small": 0.001, "large": 0.01},
@@ -138,7 +138,7 @@ def test_too_few_judged_requests_change_nothing() -> None:
 
 def test_recent_forgets_the_oldest() -> None:
     """It holds no more than it is told to."""
-    judged = Judged(arm_to_score={}, arm_to_label={}, arm_to_cost_usd={})
+    judged = JudgedRequest(arm_to_score={}, arm_to_label={}, arm_to_cost_usd={})
     found = Recent()
     for _ in range(5):
         found = found.plus(judged, most=3)

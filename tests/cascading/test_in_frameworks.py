@@ -15,8 +15,8 @@ from langchain_pickllm import RoutedChatModel
 from llamaindex_pickllm import RoutedLLM
 from pickllm.cascading import (
     CascadeFitting,
+    CascadeSelection,
     PredictiveCascade,
-    Selection,
     ThresholdCascade,
     fit_quality_model,
 )
@@ -85,7 +85,7 @@ class AddingLLM(CustomLLM):
 @pytest.fixture(scope="module")
 def thresholds() -> ThresholdCascade:
     """A cascade that was fitted on sums."""
-    fitting = CascadeFitting(selection=Selection(epsilon=0.05), shares=(0.4, 0.3, 0.3))
+    fitting = CascadeFitting(selection=CascadeSelection(epsilon=0.05), shares=(0.4, 0.3, 0.3))
     found = fitting.fit(sums(900)).cascade
     assert isinstance(found, ThresholdCascade)
     return found

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pickllm import ConfigError
-from pickllm.cascading import Plan, Recorded, Selection, fit_quality_model, parts_of
-from pickllm.cascading.betting import p_above
+from pickllm.betting import p_above
+from pickllm.cascading import CascadeSelection, Plan, Recorded, fit_quality_model, parts_of
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.selection import Candidate, confirmed
 from pickllm.features import HashedText
@@ -18,7 +18,7 @@ def test_bets_are_seldom_won_where_the_mean_is_at_the_bound() -> None:
     """Over 400 worlds on the edge, an error of ten per cent is not exceeded."""
     rng = np.random.default_rng(0)
     wins = [
-        p_above(rng.choice([0.0, 0.5, 1.0], 300, p=[0.1, 0.82, 0.08]), bound=0.49, level=0.1)
+        p_above(rng.choice([-1.0, 0.0, 1.0], 300, p=[0.1, 0.82, 0.08]), bound=-0.02, confidence=0.9)
         for _ in range(400)
     ]
     assert np.mean(np.array(wins) <= 0.1) <= 0.1 + 0.03
@@ -27,17 +27,18 @@ def test_bets_are_seldom_won_where_the_mean_is_at_the_bound() -> None:
 def test_bets_are_won_where_the_mean_is_clearly_above() -> None:
     """Paired differences that are mostly zero are told apart with some hundred rows."""
     rng = np.random.default_rng(1)
+    odds = [0.02, 0.9, 0.08]
     wins = [
-        p_above(rng.choice([0.0, 0.5, 1.0], 1_000, p=[0.02, 0.9, 0.08]), bound=0.495, level=0.1)
+        p_above(rng.choice([-1.0, 0.0, 1.0], 1_000, p=odds), bound=-0.01, confidence=0.9)
         for _ in range(50)
     ]
     assert np.mean(np.array(wins) <= 0.1) > 0.9
 
 
-@given(st.lists(st.floats(0.0, 1.0), max_size=30), st.floats(0.05, 0.95))
+@given(st.lists(st.floats(-1.0, 1.0), max_size=30), st.floats(-0.9, 0.9))
 def test_p_is_a_probability(values: list[float], bound: float) -> None:
     """Whatever the values: in [0, 1], and 1 where nothing is above the bound."""
-    found = p_above(values, bound=bound, level=0.1)
+    found = p_above(values, bound=bound, confidence=0.9)
     assert 0.0 <= found <= 1.0
     if all(value <= bound for value in values):
         assert found == 1.0
@@ -49,7 +50,7 @@ def test_confirmed_bound_holds_over_many_worlds() -> None:
     for seed in range(60):
         everything = world(seed, rows=6_000, noise=0.4, rise=0.2)
         tune, confirm, _ = parts_of(6_000, (0.05, 0.05, 0.9), seed=seed)
-        selection = Selection(epsilon=0.03, delta=0.1)
+        selection = CascadeSelection(epsilon=0.03, delta=0.1)
         found = selection.select(everything.take(tune), everything.take(confirm), seed=seed)
         assert isinstance(found.choice, Plan)
         best = everything.single(everything.arms.index(found.best_single))
@@ -62,7 +63,7 @@ def test_what_is_taken_is_cheaper_where_scores_tell_something() -> None:
     """In an easy world a cascade is confirmed, and costs less than the best arm."""
     table = world(7, rows=6_000, noise=0.1)
     tune, confirm = (table.take(part) for part in parts_of(6_000, (0.5, 0.5), seed=1))
-    found = Selection(epsilon=0.02).select(tune, confirm)
+    found = CascadeSelection(epsilon=0.02).select(tune, confirm)
     assert found.is_cascade
     assert found.cost_share < 0.8
     assert found.quality >= found.best_quality - 0.02
@@ -74,7 +75,7 @@ def test_best_single_arm_is_taken_where_nothing_is_confirmed() -> None:
     """With a handful of rows nothing can be promised of a cascade."""
     table = world(8, rows=40)
     tune, confirm = (table.take(part) for part in parts_of(40, (0.5, 0.5), seed=1))
-    found = Selection(epsilon=0.001, delta=0.01).select(tune, confirm)
+    found = CascadeSelection(epsilon=0.001, delta=0.01).select(tune, confirm)
     assert not found.is_cascade
     assert found.choice == tune.single(tune.best_single)
     assert (found.quality, found.cost_share) == (found.best_quality, 1.0)
@@ -91,7 +92,7 @@ def test_nothing_after_the_first_failure_is_tested() -> None:
     candidates = [
         Candidate(choice=plan, cost_usd=plan.cost_usd, played=table.played(plan)) for plan in plans
     ]
-    selection = Selection(epsilon=0.05)
+    selection = CascadeSelection(epsilon=0.05)
     found = confirmed(candidates, table, single=table.single(2), selection=selection)
     assert found.choice == plans[0]
     assert len(found.tests) == 2
@@ -101,7 +102,7 @@ def test_budget_is_kept_on_the_rows_that_say_what_things_cost() -> None:
     """No candidate costs more than the limit there."""
     table = world(10, rows=3_000, noise=0.1)
     tune, confirm = (table.take(part) for part in parts_of(3_000, (0.5, 0.5), seed=1))
-    found = Selection(epsilon=0.2, max_usd=0.03).select(tune, confirm)
+    found = CascadeSelection(epsilon=0.2, max_usd=0.03).select(tune, confirm)
     assert found.is_cascade
     assert all(test.tuned_usd < 0.03 for test in found.tests)
 
@@ -117,7 +118,7 @@ def test_predictive_cascades_are_confirmed_alike() -> None:
         usd_per_quality=1.0,
         featurizer=HashedText(dim=8),
     )
-    found = Selection(epsilon=0.03).select_predictive(cascade, tune, confirm)
+    found = CascadeSelection(epsilon=0.03).select_predictive(cascade, tune, confirm)
     costs = [test.tuned_usd for test in found.tests]
     assert found.is_cascade
     assert found.cost_share < 0.9
@@ -140,4 +141,4 @@ def test_parts_keep_groups_whole() -> None:
 def test_promises_that_cannot_be_made_are_refused(bad: dict[str, float]) -> None:
     """What is wrong is said when they are made."""
     with pytest.raises(ConfigError):
-        Selection(**bad)  # type: ignore[arg-type]  # settings of several types
+        CascadeSelection(**bad)  # type: ignore[arg-type]  # settings of several types

@@ -42,7 +42,7 @@ ADAPTATIONS: dict[str, Adaptation] = {
         compressor=Extractive(rate=0.1), roles=("user", "assistant"), least_tokens=1
     ),
     "rewritten": Rewritten(rewriting=SHORTER),
-    "gated": Gated(adaptation=Compressed(least_tokens=50), verdicts=None, discounts=FREE),
+    "gated": Gated(adaptation=Compressed(least_tokens=50), proofs=None, discounts=FREE),
     "one after another": adaptations_of(
         [Rewritten(rewriting=SHORTER), Trimmed(budget_tokens=900), Selected(examples=SUMS)]
     ),

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pickllm.betting import lower_bound
 from pickllm.errors import ConfigError
 from pickllm.prompting import (
     Gated,
     PrefixDiscount,
+    Proof,
     Trimmed,
-    Verdict,
     about_tokens,
     prove,
 )
-from pickllm.prompting.bound import lower_bound
 from pickllm.types import Arm, Reply, Request, Said
 
 ONE = Trimmed(most_exchanges=1)
@@ -44,8 +44,8 @@ def right(prompt: str, answer: str) -> float:
     return float(prompt == answer)
 
 
-def judged(ask: object = echo, rows: int = 200, **settings: object) -> Verdict:
-    """A verdict on trimming."""
+def judged(ask: object = echo, rows: int = 200, **settings: object) -> Proof:
+    """A proof on trimming."""
     return prove(
         ONE,
         [row(number) for number in range(rows)],
@@ -68,11 +68,11 @@ def test_what_loses_is_not_proven() -> None:
     def needy(turns: Sequence[Said]) -> str:
         return turns[-1].text if len(turns) > 2 or not turns[-1].text.endswith("0") else "?"
 
-    verdict = judged(needy, rows=1000)
+    proof = judged(needy, rows=1000)
 
-    assert (1.0, 0.9) == pytest.approx((verdict.score_before, verdict.score_after))
-    assert not verdict.proven
-    assert verdict.change_low <= -0.1
+    assert (1.0, 0.9) == pytest.approx((proof.score_before, proof.score_after))
+    assert not proof.proven
+    assert proof.change_low <= -0.1
 
 
 def test_a_model_that_fails_with_the_adapted_prompt_alone_has_lost() -> None:
@@ -83,19 +83,19 @@ def test_a_model_that_fails_with_the_adapted_prompt_alone_has_lost() -> None:
             raise TimeoutError
         return Reply(text=turns[-1].text)
 
-    verdict = judged(brittle, rows=10)
+    proof = judged(brittle, rows=10)
 
-    assert (7, 3) == (verdict.rows, verdict.untold)
-    assert verdict.score_after == pytest.approx(3 / 7)
+    assert (7, 3) == (proof.rows, proof.untold)
+    assert proof.score_after == pytest.approx(3 / 7)
 
 
 def test_rows_that_are_left_alone_do_not_count() -> None:
     """They would make any adaptation look harmless."""
     short = [Request(text="1", turns=(Said(role="user", text="1", at=0),))] * 50
-    verdict = prove(ONE, short, arm=CHEAP, ask=echo, scorer=right)
+    proof = prove(ONE, short, arm=CHEAP, ask=echo, scorer=right)
 
-    assert (0, 50, False) == (verdict.rows, verdict.untouched, verdict.proven)
-    assert math.isnan(verdict.score_before)
+    assert (0, 50, False) == (proof.rows, proof.untouched, proof.proven)
+    assert math.isnan(proof.score_before)
 
 
 def test_an_adaptation_that_breaks_a_conversation_is_told() -> None:
@@ -124,8 +124,8 @@ def test_the_bound_holds() -> None:
 
 def test_the_gate_wants_proof_for_the_arm() -> None:
     """Another arm reads the conversation as it was given; so does all the world without proof."""
-    gate = Gated(adaptation=ONE, verdicts=[judged()])
-    none = Gated(adaptation=ONE, verdicts=[judged(rows=20)])
+    gate = Gated(adaptation=ONE, proofs=[judged()])
+    none = Gated(adaptation=ONE, proofs=[judged(rows=20)])
     given = row(1)
 
     assert [0, 3] == [said.at for said in gate.adapted(given, CHEAP)]
@@ -133,10 +133,10 @@ def test_the_gate_wants_proof_for_the_arm() -> None:
     assert given.turns == none.adapted(given, CHEAP)
 
 
-def test_a_verdict_of_other_settings_is_refused() -> None:
+def test_a_proof_of_other_settings_is_refused() -> None:
     """Nothing is proven of them."""
     with pytest.raises(ConfigError, match="prove it anew"):
-        Gated(adaptation=Trimmed(most_exchanges=2), verdicts=[judged()])
+        Gated(adaptation=Trimmed(most_exchanges=2), proofs=[judged()])
 
 
 def test_the_gate_counts_what_is_lost_of_a_discount() -> None:
@@ -156,7 +156,7 @@ def test_the_gate_counts_what_is_lost_of_a_discount() -> None:
     def pays(adaptation: Trimmed, discount: PrefixDiscount, cost_usd: float = 0.0) -> bool:
         gate = Gated(
             adaptation=adaptation,
-            verdicts=None,
+            proofs=None,
             discounts={"small": discount},
             own_cost_usd=cost_usd,
         )
@@ -183,7 +183,7 @@ def test_what_does_the_same_to_every_prompt_is_cached_as_well() -> None:
 
     request = row(1, rules="All the rules of this house. " * 300)
     saving = Gated(
-        adaptation=Shortened(), verdicts=None, discounts={"small": PrefixDiscount(read_share=0.1)}
+        adaptation=Shortened(), proofs=None, discounts={"small": PrefixDiscount(read_share=0.1)}
     ).saving(request, CHEAP)
 
     assert saving.tokens == about_tokens("x" * 8700) - 2000
@@ -194,8 +194,8 @@ def test_an_arm_without_a_price_saves_tokens() -> None:
     """As far as the adaptation itself costs nothing."""
     unpriced, request = Arm(name="small"), row(1)
 
-    free = Gated(adaptation=ONE, verdicts=None)
-    paid = Gated(adaptation=ONE, verdicts=None, own_cost_usd=0.1)
+    free = Gated(adaptation=ONE, proofs=None)
+    paid = Gated(adaptation=ONE, proofs=None, own_cost_usd=0.1)
     assert [0, 3] == [said.at for said in free.adapted(request, unpriced)]
     assert request.turns == paid.adapted(request, unpriced)
     assert None is free.saving(request, unpriced).usd

@@ -1,7 +1,7 @@
-"""Evidence that an adaptation loses no quality: a replay, row by row, with it and without it.
+"""Proof that an adaptation loses no quality: a replay, row by row, with it and without it.
 
     row ──► conversation as given ──► answer ──► score ┐
-        └─► as the adaptation has it ► answer ──► score ┴─► change ──► lower bound ──► verdict
+        └─► as the adaptation has it ► answer ──► score ┴─► change ──► lower bound ──► proof
 
 Rows that it leaves alone tell nothing, are not asked, and do not count. Neither do those where the
 scorer cannot tell, or the model fails even with the conversation as it was given; a model that
@@ -11,12 +11,12 @@ fails with the adapted one alone has lost all that the other got.
 >>> from pickllm.scoring import FunctionScorer
 >>> rows = [Request(text=q, turns=(Said(role="user", text="Hi" * 50, at=0), Said(role="user",
 ...         text=q, at=1))) for q in map(str, range(300))]
->>> verdict = prove(
+>>> proof = prove(
 ...     Trimmed(most_exchanges=1), rows, arm=Arm(name="small"),
 ...     ask=lambda turns: turns[-1].text,
 ...     scorer=FunctionScorer(grade=lambda prompt, answer: float(prompt == answer)),
 ... )
->>> verdict.proven, verdict.rows, round(verdict.change_low, 3), round(verdict.tokens_saved)
+>>> proof.proven, proof.rows, round(proof.change_low, 3), round(proof.tokens_saved)
 (True, 300, -0.012, 29)
 """
 
@@ -25,19 +25,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pickllm.betting import lower_bound
 from pickllm.errors import ConfigError
 from pickllm.prompting.asking import AskTurns, graded, reply_of
-from pickllm.prompting.bound import lower_bound
 from pickllm.prompting.conversation import CountTokens, about_tokens, breach, tokens_of
 from pickllm.protocols import Adaptation, Scorer
 from pickllm.scoring.rules import ScorerLike, scorer_of
 from pickllm.types import Arm, Reply, Request, Said
 
-__all__ = ["Verdict", "prove"]
+__all__ = ["Proof", "prove"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Proof:
     """What a replay has shown of one adaptation for one arm."""
 
     adaptation: str
@@ -91,7 +91,7 @@ def prove(
     margin: float = 0.02,
     confidence: float = 0.95,
     count_tokens: CountTokens = about_tokens,
-) -> Verdict:
+) -> Proof:
     """Replay rows with an adaptation and without it.
 
     Args:
@@ -126,7 +126,7 @@ def prove(
         found.append((before, after, *lengths))
     columns = np.array(found, dtype=np.float64).reshape(-1, 4)
     means = columns.mean(axis=0) if found else np.full(4, np.nan)
-    return Verdict(
+    return Proof(
         adaptation=adaptation.name,
         arm=arm.name,
         rows=len(found),
@@ -134,7 +134,7 @@ def prove(
         untold=untold,
         score_before=float(means[0]),
         score_after=float(means[1]),
-        change_low=lower_bound((columns[:, 1] - columns[:, 0]).tolist(), confidence=confidence),
+        change_low=lower_bound(columns[:, 1] - columns[:, 0], confidence=confidence),
         confidence=confidence,
         margin=margin,
         tokens_before=float(means[2]),
