@@ -90,6 +90,10 @@ class Policy(Protocol[S]):
     The policy itself holds settings only and never changes. What is learnt is a state: a dataclass
     of numbers, strings and mappings that every method takes as a value and none changes in place.
     Arms are known by their names, so a pool may grow and shrink while the state lives.
+
+    Where the settings name arms, a property ``names_arms`` tells which, and a router refuses names
+    that its pool does not have; ``ranks_arms`` tells which a ranker knows: one of them must be in
+    the pool, and the router warns of arms that it does not know.
     """
 
     @property

@@ -11,7 +11,6 @@ from pickllm.features import default_features
 from pickllm.health import Breaker
 from pickllm.policies import (
     Contextual,
-    Fixed,
     LearningAutomaton,
     PolicyLike,
     Wrapped,
@@ -75,8 +74,7 @@ def policy_for(given: PolicyLike, pool: Pool, reward: Reward) -> Policy[Any]:
     policy = policy_of(given)
     if isinstance(policy, Contextual) and not isinstance(reward, WeightedReward):
         policy = replace(policy, quality=replace(policy.quality, target="reward"))
-    if isinstance(policy, Fixed) and policy.arm not in pool.names:
-        raise ConfigError(f"{policy.name} names no arm of the pool {list(pool.names)}")
+    _check_names(policy, pool)
     if (
         isinstance(policy, LearningAutomaton)
         and len(pool) > 1
@@ -89,14 +87,43 @@ def policy_for(given: PolicyLike, pool: Pool, reward: Reward) -> Policy[Any]:
     return policy
 
 
+def _check_names(policy: Policy[Any], pool: Pool) -> None:
+    """Refuse names that the pool does not have; tell of arms that a ranker says nothing about."""
+    unknown = sorted(set(getattr(policy, "names_arms", ())) - set(pool.names))
+    if unknown:
+        raise ConfigError(
+            f"{', '.join(map(repr, unknown))} names no arm of the pool {list(pool.names)}; it "
+            f"stands in the policy: {policy.name}"
+        )
+    ranked = getattr(_innermost(policy), "ranks_arms", None)
+    if ranked is None:
+        return
+    unranked = [name for name in pool.names if name not in ranked]
+    if len(unranked) == len(pool):
+        raise ConfigError(
+            f"the ranker knows {list(ranked)}, and none of them is in the pool {list(pool.names)}: "
+            "name the arms as they were named where it was fitted"
+        )
+    if unranked:
+        logger.warning(
+            "the ranker does not know %s: they count as the mean of the arms that it knows",
+            ", ".join(map(repr, unranked)),
+        )
+
+
+def _innermost(policy: Policy[Any]) -> Policy[Any]:
+    """What all wrappers are around."""
+    while isinstance(policy, Wrapped):
+        policy = policy.inner
+    return policy
+
+
 def featurizer_for(policy: Policy[Any], given: Featurizer | None) -> Featurizer | None:
     """The featurizer given, or the usual one for a policy of ours that looks at the prompt.
 
     A policy that brings features of its own puts them before what is given.
     """
-    inner = policy
-    while isinstance(inner, Wrapped):
-        inner = inner.policy
+    inner = _innermost(policy)
     if isinstance(inner, BringsFeatures):
         return inner.featurizer_with(given)
     if given is None and getattr(policy, "looks_at_prompt", False):

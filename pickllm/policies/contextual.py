@@ -124,6 +124,11 @@ class Contextual:
         """A router gives it features of its own where the user gave none."""
         return True
 
+    @property
+    def names_arms(self) -> tuple[str, ...]:
+        """Those with a prior of their own."""
+        return tuple(self.prior) if isinstance(self.prior, Mapping) else ()
+
     def init(self, arms: Sequence[str], dim: int) -> ContextualState:
         """Nothing learnt."""
         return ContextualState(quality=self.quality.init(arms, dim))

@@ -40,6 +40,11 @@ class Fixed(_LearnsNothing):
         """Name and settings in one line."""
         return f"fixed(arm={self.arm!r})"
 
+    @property
+    def names_arms(self) -> tuple[str, ...]:
+        """The arm."""
+        return (self.arm,)
+
     def decide(self, state: None, situation: Situation, rng: Rng) -> Choice:
         """All the probability on the arm."""
         if self.arm not in situation.arms:

@@ -69,6 +69,7 @@ class Guarded(Wrapped):
     """Probability that the guard ever opens to a policy that is worse, in (0, 1)."""
 
     def __post_init__(self) -> None:
+        super(Guarded, self).__post_init__()
         if not 0.0 < self.trial <= self.trust < 1.0:
             raise ConfigError(
                 f"0 < trial <= trust < 1 must hold; they are {self.trial} and {self.trust}"
@@ -86,22 +87,28 @@ class Guarded(Wrapped):
         baseline = dict(self.baseline) if isinstance(self.baseline, Mapping) else self.baseline
         return (
             f"guarded by {baseline!r} (trial={self.trial}, trust={self.trust}, "
-            f"margin={self.margin}, error={self.error}): {self.policy.name}"
+            f"margin={self.margin}, error={self.error}): {self.inner.name}"
         )
 
     @property
     def state_name(self) -> str:
         """Another baseline is another comparison."""
         baseline = dict(self.baseline) if isinstance(self.baseline, Mapping) else self.baseline
-        return f"guarded by {baseline!r}: {state_name(self.policy)}"
+        return f"guarded by {baseline!r}: {state_name(self.inner)}"
+
+    @property
+    def names_arms(self) -> tuple[str, ...]:
+        """The baseline's, and the inner policy's."""
+        own = (self.baseline,) if isinstance(self.baseline, str) else tuple(self.baseline)
+        return (*own, *super(Guarded, self).names_arms)
 
     def init(self, arms: Sequence[str], dim: int) -> GuardedState:
         """The policy's own start, and no comparison yet."""
-        return GuardedState(policy=self.policy.init(arms, dim))
+        return GuardedState(policy=self.inner.init(arms, dim))
 
     def decide(self, state: GuardedState, situation: Situation, rng: Rng) -> Choice:
         """The mixture; the policy's own probabilities stand in ``shadow``."""
-        choice = self.policy.decide(state.policy, situation, rng)
+        choice = self.inner.decide(state.policy, situation, rng)
         base = self._baseline(situation.arms)
         if base is None:
             return choice
@@ -113,7 +120,7 @@ class Guarded(Wrapped):
 
     def learn(self, state: GuardedState, experience: Experience) -> GuardedState:
         """The policy learns, and the comparison gains a reward."""
-        learnt = self.policy.learn(state.policy, experience)
+        learnt = self.inner.learn(state.policy, experience)
         return self._compared(replace(state, policy=learnt), experience, 1.0)
 
     def unlearn(self, state: GuardedState, experience: Experience) -> GuardedState:

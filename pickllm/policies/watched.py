@@ -32,15 +32,20 @@ class Watched(Wrapped):
     @property
     def name(self) -> str:
         """Name and settings in one line."""
-        return f"watched behind {self.incumbent!r}: {self.policy.name}"
+        return f"watched behind {self.incumbent!r}: {self.inner.name}"
+
+    @property
+    def names_arms(self) -> tuple[str, ...]:
+        """The incumbent, and the inner policy's."""
+        return (self.incumbent, *super(Watched, self).names_arms)
 
     def init(self, arms: Sequence[str], dim: int) -> Any:
         """The policy's own start."""
-        return self.policy.init(arms, dim)
+        return self.inner.init(arms, dim)
 
     def decide(self, state: Any, situation: Situation, rng: Rng) -> Choice:
         """All probability on the incumbent; what the policy says beside it."""
-        choice = self.policy.decide(state, situation, rng)
+        choice = self.inner.decide(state, situation, rng)
         if self.incumbent not in situation.arms:
             return choice
         served = tuple(float(arm == self.incumbent) for arm in situation.arms)

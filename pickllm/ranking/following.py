@@ -87,6 +87,11 @@ class FollowingThreshold:
         return f"{self.memory} win rates of {self.rule.strong} over {self.rule.weak} by {by}"
 
     @property
+    def names_arms(self) -> tuple[str, ...]:
+        """The rule's."""
+        return self.rule.names_arms
+
+    @property
     def looks_at_prompt(self) -> bool:
         """It does."""
         return True

@@ -61,6 +61,11 @@ class RankedContextual(Contextual):
         learns = "learning" if self.learns else "not learning"
         return f"{learns} beside {super(RankedContextual, self).state_name}"
 
+    @property
+    def ranks_arms(self) -> tuple[str, ...]:
+        """Those that the ranker knows."""
+        return self.ranking.arms
+
     def featurizer_with(self, given: Featurizer | None) -> Featurizer:
         """Strengths before what the user gave, or before what the ranking has."""
         return self.ranking if given is None else replace(self.ranking, base=given)

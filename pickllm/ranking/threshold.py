@@ -19,6 +19,7 @@ Source: Ong et al., RouteLLM (arXiv 2406.18665), section 2.
 (0.0, 1.0)
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,8 @@ class WinRateThreshold:
             raise ConfigError(f"the ranker knows {', '.join(self.arms)}; not {min(missing)}")
         if self.strong == self.weak or not 0.0 <= self.epsilon <= 1.0:
             raise ConfigError("strong and weak must be two arms, and epsilon lie in [0, 1]")
+        if math.isnan(self.threshold):
+            raise ConfigError("threshold is a win rate, such as 0.6; it is not a number")
 
     @property
     def name(self) -> str:
@@ -82,6 +85,11 @@ class WinRateThreshold:
     def looks_at_prompt(self) -> bool:
         """It does."""
         return True
+
+    @property
+    def names_arms(self) -> tuple[str, ...]:
+        """The two."""
+        return (self.strong, self.weak)
 
     def featurizer_with(self, given: Featurizer | None) -> Featurizer:
         """The ranker. What is given counts only where there is none; it must be strengths then."""

@@ -53,6 +53,35 @@ def test_a_threshold_sends_what_the_strong_arm_wins() -> None:
     assert (0.0, 1.0) == router.decide(Request(text=LONG)).probabilities
 
 
+def test_a_ranker_of_other_arms_is_refused() -> None:
+    """Strong and weak must both be in the pool; of the arms of other rankers, at least one."""
+    named = [Arm(name=name, usd_per_hour=1.0) for name in ("gpt", "large")]
+    strangers = [Arm(name=name, usd_per_hour=1.0) for name in ("gpt", "llama")]
+    rule = routellm(RANKER, strong="large", weak="small", threshold=0.65)
+
+    with pytest.raises(ConfigError, match="'small' names no arm of the pool"):
+        Router(arms=named, policy=rule)
+    for policy in (ranked(RANKER), ranked_contextual(RANKER)):
+        for given in (policy, Watched(policy=policy, incumbent="gpt")):
+            with pytest.raises(ConfigError, match="none of them is in the pool"):
+                Router(arms=strangers, policy=given)
+
+
+def test_an_arm_that_the_ranker_does_not_know_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be in the pool, and counts as the mean of the others."""
+    named = [Arm(name=name, usd_per_hour=1.0) for name in ("gpt", "large")]
+    Router(arms=named, policy=ranked_contextual(RANKER))
+    assert ["the ranker does not know 'gpt': they count as the mean of the arms that it knows"] == (
+        caplog.messages
+    )
+
+
+def test_a_threshold_is_a_number() -> None:
+    """No win rate reaches one that is none."""
+    with pytest.raises(ConfigError, match="not a number"):
+        routellm(RANKER, strong="large", weak="small", threshold=float("nan"))
+
+
 def test_a_calibrated_threshold_gives_its_share_on_live_prompts() -> None:
     """Also for a ranker of vectors, which ranks many at once otherwise than one alone."""
     table, _ = made_battles(300, arms=2)

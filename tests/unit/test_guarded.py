@@ -5,7 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pickllm import ConfigError, Fixed, Guarded, Request, Router, epsilon_greedy
+from pickllm import (
+    ConfigError,
+    Fixed,
+    Guarded,
+    Random,
+    Request,
+    Router,
+    Watched,
+    contextual,
+    epsilon_greedy,
+)
 from pickllm.policies import GuardedState
 from pickllm.stores import MemoryStore
 from tests.unit.doubles import answered, priced, settled
@@ -41,6 +51,14 @@ def test_guard_does_not_open_to_a_policy_that_is_worse() -> None:
     for seed in range(FEW):
         opened += policy.no_worse(session(policy, {"old": 0.7, "new": 0.6}, 300, seed))
     assert 3 >= opened
+
+
+def test_policy_may_be_given_by_its_name() -> None:
+    """As a router takes it; a name that is none is told at once."""
+    assert Guarded(policy="contextual", baseline="a") == Guarded(policy=contextual(), baseline="a")
+    assert Watched(policy="random", incumbent="a") == Watched(policy=Random(), incumbent="a")
+    with pytest.raises(ConfigError, match="no policy is called 'contextul'"):
+        Watched(policy="contextul", incumbent="a")
 
 
 def test_shares_are_those_of_trial_and_trust() -> None:
