@@ -8,7 +8,6 @@
 
 import math
 from dataclasses import replace
-from numbers import Real
 from typing import get_args
 
 from pickllm.errors import ArmError, ConfigError, Interrupted
@@ -41,13 +40,18 @@ def known(outcome: Outcome) -> Outcome:
 
 def priced(outcome: Outcome, pool: Pool) -> Outcome:
     """The outcome with a cost for each attempt whose tokens and price are known."""
+    if not any(_lacks_cost(each, pool) for each in outcome.attempts):
+        return outcome
     return replace(outcome, attempts=tuple(_priced(each, pool) for each in outcome.attempts))
 
 
+def _lacks_cost(attempt: Attempt, pool: Pool) -> bool:
+    told = attempt.cost_usd is None and attempt.usage is not None and attempt.called
+    return told and attempt.arm in pool.names
+
+
 def _priced(attempt: Attempt, pool: Pool) -> Attempt:
-    if attempt.cost_usd is not None or attempt.usage is None or not attempt.called:
-        return attempt
-    if attempt.arm not in pool.names:
+    if not _lacks_cost(attempt, pool):
         return attempt
     return replace(attempt, cost_usd=cost_usd(pool[attempt.arm], attempt.usage, attempt.latency_s))
 
@@ -56,18 +60,21 @@ def _wrong(attempt: Attempt) -> str:
     """What is wrong with an attempt; empty where nothing is."""
     if attempt.status not in _STATUSES:
         return f"the status {attempt.status!r}; it is one of {sorted(_STATUSES)}"
-    numbers = {"latency_s": attempt.latency_s, "cost_usd": attempt.cost_usd}
-    for name, value in numbers.items():
-        if value is not None and not (math.isfinite(value) and value >= 0.0):
-            return f"{name} {value!r}; it must be a number of at least 0"
+    if not 0.0 <= attempt.latency_s < math.inf:
+        return f"latency_s {attempt.latency_s!r}; it must be a number of at least 0"
+    if attempt.cost_usd is not None and not 0.0 <= attempt.cost_usd < math.inf:
+        return f"cost_usd {attempt.cost_usd!r}; it must be a number of at least 0"
     return "" if _countable(attempt.usage) else "usage whose tokens are no counts"
 
 
 def _countable(usage: Usage | None) -> bool:
     if usage is None:
         return True
-    counts = (usage.tokens_in, usage.tokens_out, usage.tokens_in_cached)
-    return all(isinstance(n, Real) and 0 <= n <= _MOST_TOKENS for n in counts)
+    try:
+        counts = usage.tokens_in, usage.tokens_out, usage.tokens_in_cached
+        return all(0 <= count <= _MOST_TOKENS for count in counts)
+    except TypeError:
+        return False
 
 
 def _known(attempt: Attempt) -> Attempt:
