@@ -28,11 +28,13 @@ CREATE TABLE IF NOT EXISTS pickllm_entries (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
 ) WITHOUT ROWID
 """
+# Notes have rowids: their values are long, and a tree of keys would leave its pages half empty.
+# A file of before, whose notes have none, is used as it is.
 _NOTES = """
 CREATE TABLE IF NOT EXISTS pickllm_notes (
     name TEXT NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (name, position), UNIQUE (name, key)
-) WITHOUT ROWID
+)
 """
 _LAST = """
 CREATE TABLE IF NOT EXISTS pickllm_journals (name TEXT PRIMARY KEY, last INTEGER NOT NULL)
