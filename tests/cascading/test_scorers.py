@@ -184,6 +184,14 @@ def test_log_probabilities_are_read_of_llamaindex_responses() -> None:
     assert of_llamaindex.token_log_probabilities(SimpleNamespace(logprobs=None)) is None
 
 
+def test_labels_that_are_all_the_same_are_refused() -> None:
+    """Nothing can be learnt from them, and a scorer that says always the same would look learnt."""
+    texts = tuple(f"{n} apples" for n in range(20))
+    graded = GradedAnswers(prompts=texts, answers=texts, arms=("a",) * 20, labels=np.ones(20))
+    with pytest.raises(ConfigError, match="all 20 labels are 1, which tells nothing"):
+        AnswerScoring(bits=10).fit(graded)
+
+
 def test_fitted_log_probabilities_tell_sure_answers() -> None:
     """One bad token among many is seen, and an answer without them is not judged."""
     rng = np.random.default_rng(0)
