@@ -66,6 +66,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("answer_training",),
     ("commands", "demo", "server"),
     ("cli",),
+    ("__main__",),
 )
 """From the ground up; "pickllm" is the package's own list of public names."""
 

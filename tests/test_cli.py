@@ -119,3 +119,11 @@ def test_what_is_not_installed_is_named(missing: str, extra: str) -> None:
     assert 1 == done.returncode
     (line,) = done.stderr.splitlines()
     assert f"pip install 'pickllm[{extra}]'" in line
+
+
+def test_it_is_run_as_a_module_too() -> None:
+    """Where scripts are not on the path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pickllm", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "replay" in done.stdout

@@ -263,6 +263,12 @@ class Books:
         Raises:
             StoreUnavailable: None is held here, and the store cannot be asked.
         """
+        before = self.ledger
+        self._fetch(any_id)
+        if self.ledger is not before:  # a reset was read on the way, and took what was fetched
+            self._fetch(any_id)
+
+    def _fetch(self, any_id: str) -> None:
         try:
             events = self._recalled(any_id)
         except StoreUnavailable:

@@ -21,7 +21,7 @@ from pickllm.booking.events import Event, Traced, decode, encode
 from pickllm.booking.fold import Fold, Snapshot, decoded_or_none, lessons_of
 from pickllm.booking.lessons import Teaching
 from pickllm.booking.together import Together
-from pickllm.errors import StateConflict, StoreUnavailable
+from pickllm.errors import PickLLMError, StateConflict, StoreUnavailable
 from pickllm.lock import Lock
 from pickllm.protocols import KeepsJournal, Note, Noted, Policy, is_additive
 from pickllm.stores.codec import decode as decode_state
@@ -108,12 +108,23 @@ class Keeper:
         return self._may_try() and self._age_s() > _STALE_S
 
     def load(self) -> object:
-        """The state that the store holds, or the fresh one where it holds none."""
+        """The state that the store holds, or the fresh one where it holds none.
+
+        Raises:
+            StoreUnavailable: It cannot be asked.
+            StateConflict: What it holds cannot be read.
+        """
         if self._store is not None:
-            self._epoch = self._epoch_of(self._store)
-            self._read_snapshot(self._store)
-            self._catch_up(self._store)
-            self._news.clear()
+            try:
+                self._begin(self._store)
+            except PickLLMError:
+                raise
+            except Exception as error:  # a store may fail in any way
+                raise StoreUnavailable(
+                    f"{type(self._store).__name__} cannot be asked ({type(error).__name__}), and a "
+                    "router does not begin without what it has learnt: see that the store runs at "
+                    "the address given in store=, or leave store= out"
+                ) from error
         return self._fold.state
 
     def note(self, event: Event) -> None:
@@ -219,6 +230,12 @@ class Keeper:
         """What went wrong, how often, and how much waits for the store."""
         waiting = {"store_waiting": len(self._waiting)} if self._waiting else {}
         return {**{k: n for k, n in (self._counts + self._fold.counts).items() if n}, **waiting}
+
+    def _begin(self, store: KeepsJournal) -> None:
+        self._epoch = self._epoch_of(store)
+        self._read_snapshot(store)
+        self._catch_up(store)
+        self._news.clear()
 
     def _fold_from(self, snapshot: Snapshot[Any]) -> Fold:
         return Fold(self._policy, snapshot, fresh=self._fresh, about=self._notes_about)
@@ -363,7 +380,14 @@ class Keeper:
         if entry is None:
             return None
         like = Snapshot(state=self._fresh)
-        found = decode_state(entry.value, like=like, policy=self._state_name)
+        try:
+            found = decode_state(entry.value, like=like, policy=self._state_name)
+        except StateConflict as error:
+            raise StateConflict(
+                f"the snapshot under {self.key!r} in {type(store).__name__} cannot be read: {error}"
+                ". Once it is deleted, by delete(key) of the store, the next router learns anew "
+                "from the journal; another namespace= leaves it and begins with nothing"
+            ) from error
         self._version, self._snapshot_bytes = entry.version, len(entry.value)
         return found if found.position >= self._fold.position else None
 

@@ -50,6 +50,11 @@ LearnsFrom: TypeAlias = Literal["accepted", "all", "nothing"]
 """Which rows a policy learns from on its way through a log."""
 
 _METHODS: tuple[Method, ...] = ("snips", "dr")
+_BLIND = (
+    "this policy looks at the prompt, and the log holds no features of prompts: the estimate is of "
+    "a policy that sees none, and says nothing of what it would do live. Log with "
+    "Router(featurizer=default_features()), and estimate on that log"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,11 +83,14 @@ class WhatIf:
     """How many decisions of its own that is about."""
     probabilities: Matrix
     """``[decisions, arms]``, by the place in its passage; the mean where there were several."""
+    blind: bool = False
+    """Whether the policy looks at prompts, and the log says nothing of them."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What makes the estimates doubtful, each told once."""
-        told = [words for each in self.method_to_estimate.values() for words in each.warnings]
+        told = [_BLIND] if self.blind else []
+        told += [words for each in self.method_to_estimate.values() for words in each.warnings]
         return tuple(dict.fromkeys(told))
 
 
@@ -136,7 +144,8 @@ def what_if(
         )
         if not passage.learns:
             break
-    return found[0] if len(found) == 1 else _together(found)
+    blind = not logged.features.shape[1] and bool(getattr(chooser, "looks_at_prompt", False))
+    return replace(found[0] if len(found) == 1 else _together(found), blind=blind)
 
 
 def what_if_fixed(

@@ -165,8 +165,13 @@ class Calibrated:
 
 
 def _pairs(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    given = np.asarray(scores, dtype=np.float64)
-    wanted = np.asarray(labels, dtype=np.float64)
+    try:
+        given = np.asarray(scores, dtype=np.float64)
+        wanted = np.asarray(labels, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            "scores and labels must be lists of numbers: say 1.0 for right and 0.0 for wrong"
+        ) from error
     if given.ndim != 1 or given.shape != wanted.shape or not given.size:
         raise ConfigError(
             f"a calibration needs as many labels as scores, in two lists; their shapes are "

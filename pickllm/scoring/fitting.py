@@ -143,9 +143,14 @@ class AnswerScoring:
         """Learn the weights, and on prompts held out what their logits mean.
 
         Raises:
-            ConfigError: There are fewer prompts than folds.
+            ConfigError: There are fewer prompts than folds, or all labels are the same.
             MissingExtra: scipy, which solves it, is not installed.
         """
+        if len(graded.labels) > 1 and np.ptp(graded.labels) == 0.0:
+            raise ConfigError(
+                f"all {len(graded.labels)} labels are {graded.labels[0]:g}, which tells nothing of "
+                "what makes an answer right: add answers that are better, or worse"
+            )
         rows = AnswerRows.of(graded.prompts, graded.answers, bits=self.bits)
         return self.fit_rows(rows, graded)
 

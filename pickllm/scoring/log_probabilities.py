@@ -7,8 +7,8 @@
 A sum of log-probabilities favours short answers and a mean hides the one bad token; quantiles tell
 more than both. What they are worth depends on the arm, so all is fitted on labels; unfitted, the
 quantile 0.1 is taken as it is, which orders answers of one arm and means nothing as a probability.
-No further call is made. An answer without log-probabilities is not judged: put another scorer
-behind this one in `FirstOf`.
+No further call is made. An answer without log-probabilities, or where one of them is above 0 or no
+number, is not judged: put another scorer behind this one in `FirstOf`.
 
 How they are read is a function of the framework's message: `langchain_pickllm.log_probabilities`
 and `llamaindex_pickllm.log_probabilities` have one. The arm must be told to give them, such as
@@ -43,6 +43,7 @@ Read: TypeAlias = Callable[[Any], Sequence[float] | None]
 
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.9)
 _LOWEST = -20.0
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +73,7 @@ class LogProbabilities(TextScorer):
     def judged(self, request: Request, reply: Reply) -> float | None:
         """The chance that it is right; None where the answer has no log-probabilities."""
         found = self.read(reply.message)
-        return self.fitted.chance(found, reply.arm) if found else None
+        return self.fitted.chance(found, reply.arm) if found and _readable(found) else None
 
 
 def fit_log_probabilities(
@@ -92,6 +93,8 @@ def fit_log_probabilities(
     """
     if not answers or not all(len(answer) for answer in answers):
         raise ConfigError("there must be answers, and of each at least one token")
+    if not all(map(_readable, answers)):
+        raise ConfigError("log-probabilities must be numbers of at most 0; leave out other answers")
     rows = np.array([_features(answer) for answer in answers])
     wanted = np.asarray(labels, dtype=np.float64)
     center, spread = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
@@ -113,7 +116,12 @@ def fit_log_probabilities(
     )
 
 
+def _readable(log_probabilities: Sequence[float]) -> bool:
+    """Whether all are logarithms of probabilities, but for what rounding adds to a certainty."""
+    return all(each <= _ROUNDING for each in log_probabilities)  # false of NaN
+
+
 def _features(log_probabilities: Sequence[float]) -> NDArray[np.float64]:
-    tokens: Floats = np.maximum(np.nan_to_num(np.array(log_probabilities), neginf=_LOWEST), _LOWEST)
+    tokens: Floats = np.clip(np.array(log_probabilities, dtype=np.float64), _LOWEST, 0.0)
     quantiles = np.quantile(tokens, _QUANTILES)
     return np.array([*quantiles, tokens.mean(), np.log1p(len(tokens))], dtype=np.float64)

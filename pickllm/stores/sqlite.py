@@ -22,10 +22,12 @@ PRAGMA secure_delete = ON; -- for `shred`
 CREATE TABLE IF NOT EXISTS pickllm_entries (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- notes have rowids: their values are long, and a tree of keys would leave its pages half empty;
+-- a file of before, whose notes have none, is used as it is
 CREATE TABLE IF NOT EXISTS pickllm_notes (
     name TEXT NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (name, position), UNIQUE (name, key)
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS pickllm_journals (name TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pickllm_about (
     name TEXT, about TEXT, position INTEGER, PRIMARY KEY (name, about, position)

@@ -185,6 +185,14 @@ def test_log_probabilities_are_read_of_llamaindex_responses() -> None:
     assert of_llamaindex.token_log_probabilities(SimpleNamespace(logprobs=None)) is None
 
 
+def test_labels_that_are_all_the_same_are_refused() -> None:
+    """Nothing can be learnt from them, and a scorer that says always the same would look learnt."""
+    texts = tuple(f"{n} apples" for n in range(20))
+    graded = GradedAnswers(prompts=texts, answers=texts, arms=("a",) * 20, labels=np.ones(20))
+    with pytest.raises(ConfigError, match="all 20 labels are 1, which tells nothing"):
+        AnswerScoring(bits=10).fit(graded)
+
+
 def test_fitted_log_probabilities_tell_sure_answers() -> None:
     """One bad token among many is seen, and an answer without them is not judged."""
     rng = np.random.default_rng(0)
@@ -203,6 +211,10 @@ def test_fitted_log_probabilities_tell_sure_answers() -> None:
     assert found[0] > 0.8
     assert found[1] < 0.2
     assert scorer.judged(ASKED, Reply(text="5", message=None)) is None
+    for odd in ([-0.1, float("nan")], [-0.1, 5.0]):
+        assert scorer.judged(ASKED, Reply(text="5", message=odd, arm="small")) is None
+        with pytest.raises(ConfigError, match="at most 0"):
+            fit_log_probabilities([odd], [1.0], ["small"])
     with pytest.raises(ConfigError, match="token"):
         fit_log_probabilities([[]], [1.0], ["small"])
 
@@ -228,7 +240,22 @@ def test_self_consistency_asks_the_arm_that_answered() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "score"),
-    [("85", 0.85), ("100%", 1.0), ("Yes.", 1.0), ("no", 0.0), ("101", None), ("Perhaps 50", None)],
+    [
+        ("85", 0.85),
+        ("85.5 %", 0.855),
+        ("100%", 1.0),
+        ("1", 0.01),
+        ("0.7", 0.7),
+        (".95", 0.95),
+        ("1.0.", 1.0),
+        ("0.5%", 0.005),
+        ("Yes.", 1.0),
+        ("no", 0.0),
+        ("101", None),
+        ("100.5", None),
+        ("Perhaps 50", None),
+        ("nan", None),
+    ],
 )
 def test_p_true_reads_numbers_and_words(verdict: str, score: float | None) -> None:
     """What cannot be read is counted, and no score."""

@@ -66,6 +66,14 @@ def row_of(output: str, name: str) -> list[str]:
     return re.split(r" {2,}", line.strip())
 
 
+def test_replay_tells_of_a_log_that_says_nothing_of_prompts(tmp_path: Path) -> None:
+    """A policy that looks at them is judged blindly."""
+    path = str(traffic(tmp_path / "log.jsonl", count=60))
+    told = "this policy looks at the prompt"
+    assert told in said("replay", path, "--policy", "contextual")
+    assert told not in said("replay", path, "--policy", "epsilon_greedy")
+
+
 def test_replay_of_a_log_sets_policies_beside_what_needs_none(tmp_path: Path) -> None:
     """Every single arm, the best of them, random, and the policy that was live."""
     log = traffic(tmp_path / "log.jsonl")

@@ -1,14 +1,26 @@
 """What other policies would have earned: those that stay as they are, and those that learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pickllm import ConfigError, Fixed, Random, WeightedReward, Weights, epsilon_greedy
+from pickllm import (
+    ConfigError,
+    Fixed,
+    Random,
+    Watched,
+    WeightedReward,
+    Weights,
+    contextual,
+    epsilon_greedy,
+    lin_ucb,
+)
 from pickllm.evaluation import OutcomeTable, replay_many
 from pickllm.evaluation.logged import LoggedDecisions, logged_from_table
 from pickllm.evaluation.what_if import passage_of, what_if, what_if_fixed
-from pickllm.policies import policy_of
+from pickllm.policies import PolicyLike, policy_of
 
 QUALITY = WeightedReward(weights=Weights(quality=1.0, cost=0.0, latency=0.0))
 CHANCES = (0.3, 0.5, 0.8)
@@ -60,6 +72,22 @@ def test_the_policy_that_was_live_is_valued_at_the_log_s_mean() -> None:
 
     assert found.method_to_estimate["snips"].value == pytest.approx(logged.reward.mean())
     assert (500.0, ()) == (found.method_to_estimate["snips"].ess, found.warnings)
+
+
+@pytest.mark.parametrize(
+    "policy", [contextual(), lin_ucb(), Watched(policy="contextual", incumbent="a")]
+)
+def test_a_policy_that_looks_at_prompts_is_told_of_a_log_without(policy: PolicyLike) -> None:
+    """It would be judged as if it were blind; with features, or if it looks at none, it is not."""
+    blind = log_of(100, seed=2)
+    seeing = replace(blind, features=np.random.default_rng(0).random((100, 2)))
+
+    (words,) = [
+        each for each in what_if(blind, policy, passages=2).warnings if "featurizer=" in each
+    ]
+    assert words.startswith("this policy looks at the prompt, and the log holds no features")
+    for log, other in ((seeing, policy), (blind, epsilon_greedy())):
+        assert not any("featurizer=" in each for each in what_if(log, other).warnings)
 
 
 def test_a_learner_is_led_through_a_history_of_its_own() -> None:

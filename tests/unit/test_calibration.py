@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +31,13 @@ def pairs(
 
 
 # Platt
+
+
+@pytest.mark.parametrize("fit", [Platt.fit, Isotonic.fit])
+def test_labels_that_are_words_are_refused(fit: Callable[[Any, Any], object]) -> None:
+    """In words that say what to give instead."""
+    with pytest.raises(ConfigError, match=r"must be lists of numbers: say 1.0 for right"):
+        fit([0.1, 0.9], ["wrong", "right"])
 
 
 def test_platt_finds_the_sigmoid_that_made_the_labels() -> None:

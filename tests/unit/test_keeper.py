@@ -8,6 +8,7 @@ import pytest
 
 from pickllm import LearningAutomaton, Request, Router, StateConflict, UnknownDecision, q_learning
 from pickllm.booking.keeper import Keeper
+from pickllm.errors import StoreUnavailable
 from pickllm.policies import epsilon_greedy
 from pickllm.protocols import Entry, Note, Noted
 from pickllm.stores import MemoryStore, SqliteStore
@@ -42,6 +43,30 @@ def test_state_outlives_its_router() -> None:
     first = make_router(store)
     learn(first)
     assert first.state == make_router(store).state
+
+
+def test_store_that_cannot_be_asked_at_the_start_is_told(tmp_path: Path) -> None:
+    """Nobody listens there: an error of ours, without the address, which may hold a password."""
+    with pytest.raises(
+        StoreUnavailable, match=r"RedisStore cannot be asked \(ConnectionError\)"
+    ) as e:
+        make_router(f"unix://{tmp_path}/nobody.sock")
+    assert "nobody.sock" not in str(e.value)
+
+
+def test_snapshot_that_is_damaged_is_named_with_its_remedy(tmp_path: Path) -> None:
+    """What has to be deleted; and then the journal teaches all of it again."""
+    store = SqliteStore(tmp_path / "routes.db")
+    router = make_router(store, policy=epsilon_greedy())
+    learn(router)
+    router.close()
+    (key,) = store.scan("pickllm/default/state/")
+    store.put(key, b"{")
+
+    with pytest.raises(StateConflict, match=f"'{key}' in SqliteStore cannot be read.*delete"):
+        make_router(store, policy=epsilon_greedy())
+    store.delete(key)
+    assert router.state == make_router(store, policy=epsilon_greedy()).state
 
 
 def test_state_outlives_the_process(tmp_path: Path) -> None:
@@ -156,8 +181,9 @@ def test_store_that_cannot_be_read_is_told_at_the_start() -> None:
         def read(self, name: str, *, after: int, limit: int) -> list[Noted]:
             raise OSError("no such disk")
 
-    with pytest.raises(OSError, match="no such disk"):
+    with pytest.raises(StoreUnavailable, match=r"Unreadable cannot be asked \(OSError\)") as caught:
         make_router(Unreadable())
+    assert "no such disk" == str(caught.value.__cause__)
 
 
 # Snapshots

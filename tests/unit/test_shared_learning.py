@@ -107,6 +107,25 @@ def test_a_session_begun_anew_hears_no_more_of_the_old_one() -> None:
     check_all(store, newest, 0.5, first, second)
 
 
+@pytest.mark.parametrize("any_id", ["run 7", ""])
+def test_what_was_decided_after_a_reset_is_found_by_who_has_not_heard_of_it(any_id: str) -> None:
+    """At once, by its own id or a run's, and what was decided before the reset is not."""
+    store = MemoryStore()
+    first, second = router_on(store), router_on(store)
+    old = settled(first)
+    first.save()
+    first.reset()
+    decision = settled(first)
+    first._books.trace("run 7", decision.id)
+    first.save()
+
+    assert "counted" == second.feedback(any_id or decision.id, 1.0)
+    with pytest.raises(UnknownDecision):
+        second.feedback(old.id, 1.0)
+    first.save()
+    assert 1 == first.state.steps == second.state.steps
+
+
 def test_an_open_decision_outlives_a_reset_elsewhere() -> None:
     """Its answer is still to come."""
     store = MemoryStore()

@@ -1,11 +1,13 @@
 """Addresses of stores, and files that cannot be opened."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pickllm import ConfigError
+from pickllm.protocols import Note
 from pickllm.stores import MemoryStore, SqliteStore, store_of
 
 
@@ -45,6 +47,40 @@ def test_file_that_is_no_database_is_told_and_left(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot open"):
         store_of(f"sqlite:///{path}")
     assert before == path.read_bytes()
+
+
+def test_journal_takes_little_more_room_than_its_notes(tmp_path: Path) -> None:
+    """Of the usual length: their pages are full."""
+    path = tmp_path / "routes.db"
+    store = SqliteStore(path)
+    notes = [Note(key=f"key {n}", value=b"x" * 1_500, about=(f"id {n}",)) for n in range(2_000)]
+    store.append("journal", notes)
+    store.shred()
+    store.close()
+
+    assert path.stat().st_size < 1.5 * 2_000 * 1_500
+
+
+def test_file_of_an_older_version_is_used_as_it_is(tmp_path: Path) -> None:
+    """One whose notes stand in a table without rowids."""
+    path = tmp_path / "routes.db"
+    older = sqlite3.connect(path)
+    older.execute(
+        "CREATE TABLE pickllm_notes (name TEXT NOT NULL, position INTEGER NOT NULL, "
+        "key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, position), UNIQUE (name, key)) "
+        "WITHOUT ROWID"
+    )
+    older.execute("INSERT INTO pickllm_notes VALUES ('journal', 1, 'old', x'01')")
+    older.execute("CREATE TABLE pickllm_journals (name TEXT PRIMARY KEY, last INTEGER NOT NULL)")
+    older.execute("INSERT INTO pickllm_journals VALUES ('journal', 1)")
+    older.commit()
+    older.close()
+
+    store = SqliteStore(path)
+    notes = [Note(key="old", value=b"\x03"), Note(key="new", value=b"\x02", about=("id",))]
+    assert [False, True] == store.append("journal", notes)
+    assert [b"\x01", b"\x02"] == [each.value for each in store.read("journal", after=0, limit=9)]
+    assert [b"\x02"] == [each.value for each in store.find("journal", "id")]
 
 
 def test_memory_store_does_not_share_what_it_is_given() -> None:
