@@ -480,3 +480,14 @@ def test_redaction_is_settled_after_once(text: str) -> None:
     once = redact_pii(text)
 
     assert once == redact_pii(once)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"keep_s": "30d"}, {"keep_s": True}, {"redact": "pii"}, {"max_chars": "9"}],
+    ids=str,
+)
+def test_settings_of_another_kind_are_told_in_words(settings: dict[str, object]) -> None:
+    """At once, and not when the first transcript is lost by them."""
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        Transcripts("memory://", **settings)  # type: ignore[arg-type]  # what is tested

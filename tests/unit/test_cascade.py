@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -449,3 +450,12 @@ def test_forgetting_a_model_forgets_its_answers() -> None:
     router = Router(arms=priced("a"), answers=Shelf())  # type: ignore[arg-type]  # half of one
     router.model_updated("a")
     assert ["a"] == forgotten
+
+
+def test_abstaining_survives_the_way_out_of_another_process() -> None:
+    """With its message and the answers that were bought."""
+    told = Abstained("none is good enough", replies=[(Reply(text="so?"), 0.2)])
+
+    found = pickle.loads(pickle.dumps(told))  # what process pools do
+
+    assert (told.args, told.replies) == (found.args, found.replies)
