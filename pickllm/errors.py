@@ -17,6 +17,7 @@
 the consumer of its stream left. It never reaches a caller.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class Abstained(PickLLMError):
     def __init__(self, message: str, *, replies: "Sequence[tuple[Reply, float | None]]") -> None:
         super().__init__(message)
         self.replies = tuple(replies)
+
+    def __reduce__(self) -> "tuple[partial[Abstained], tuple[object, ...]]":
+        """As it was made, so that it comes whole out of another process."""
+        return partial(type(self), replies=self.replies), self.args
 
 
 class ArmError(PickLLMError):

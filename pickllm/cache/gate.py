@@ -23,7 +23,7 @@ from itertools import permutations, takewhile
 
 from pickllm.cache.finding import Kind
 from pickllm.cache.reading import Reading
-from pickllm.cache.words import CLOSED, LISTED, OPPOSITES, PREFIXES
+from pickllm.cache.words import CLOSED, CONTRACTIONS, LISTED, OPPOSITES, PREFIXES
 
 __all__ = ["Likeness", "compare"]
 
@@ -82,7 +82,7 @@ def _unlike_words(changed: Counter[str], names: frozenset[str]) -> str:
             return f"the number {word!r} stands in one alone"
         if word in names or not word.islower():
             return f"the name {word!r} stands in one alone"
-        if word.rstrip("?") in CLOSED or not word[0].isalnum():
+        if word.rstrip("?") in CLOSED or word in CONTRACTIONS or not word[0].isalnum():
             return f"{word!r} stands in one alone"
         if any(word.removesuffix("'s") in kind for kind in LISTED):
             return f"{word!r} stands in one alone"

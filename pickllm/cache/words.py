@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 __all__ = [
+    "AFTER_A_NUMERAL",
+    "ASKS",
+    "ASKS_AFTER_A_MARK",
     "CASED",
     "CLOSED",
     "CONTRACTIONS",
     "ENGLISH",
     "FRAMES",
+    "GREETINGS",
+    "LABELLED",
     "LISTED",
+    "MARKED",
+    "MENTIONS",
     "MONTHS_AND_DAYS",
     "OPPOSITES",
     "PREFIXES",
@@ -47,7 +54,9 @@ def _contractions() -> Mapping[str, str]:
     verbs = _words("is are was were do does did has have had should would could must need")
     long |= {f"{verb}n{mark}t": f"{verb} not" for verb in verbs for mark in ("'", "")}
     odd = {"i'm": "i am", "ain't": "is not", "shan't": "shall not", "cannot": "can not"}
-    odd |= {"can't": "can not", "cant": "can not", "won't": "will not", "wont": "will not"}
+    odd |= {"can't": "can not", "won't": "will not"}
+    for word in ("cant", "wont", "what'd", "who'd"):  # other words, or short for two things
+        long.pop(word, None)
     return MappingProxyType(long | odd)
 
 
@@ -75,9 +84,17 @@ FRAMES: tuple[tuple[str, ...], ...] = tuple(
         "would you mind telling me",
         "let me know",
         "tell me",
+    )
+)
+"""How a question may begin without asking anything."""
+
+GREETINGS: tuple[tuple[str, ...], ...] = tuple(
+    tuple(greeting.split())
+    for greeting in (
         "quick question",
         "hi there",
         "hello there",
+        "hey there",
         "hi",
         "hello",
         "hey",
@@ -88,14 +105,23 @@ FRAMES: tuple[tuple[str, ...], ...] = tuple(
         "okay",
     )
 )
-"""How a question may begin without asking anything."""
+"""What may stand before a question, with a mark or without."""
 
 REQUESTS = _words(
     "tell explain translate write summarize summarise list give show describe define help find "
     "calculate compute convert name compare suggest recommend provide generate create solve "
-    "rewrite check please"
+    "rewrite check please kindly"
 )
 """What follows "could you" where it is a request and no question."""
+
+ASKS = REQUESTS | _words("what who where why when which how i can could would do does")
+"""What a question begins with that follows a greeting at once."""
+
+ASKS_AFTER_A_MARK = ASKS | _words(
+    "is are was were did has have had will should must may might shall am whose whom whats in for "
+    "on at with using during the my there it if"
+)
+"""And after a greeting with a mark."""
 
 CLOSED = _words(
     # negation, quantity, degree
@@ -140,6 +166,7 @@ LISTED: tuple[frozenset[str], ...] = (
         "amp amps joule joules percent dollar dollars euro euros pound yen rupee rupees franc "
         "francs usd eur gbp jpy inr chf cents"
     ),
+    _words("please thanks thank sorry hello hi goodbye bye welcome"),
     _words(
         "english german french spanish italian portuguese dutch swedish danish norwegian finnish "
         "polish russian ukrainian turkish greek arabic hebrew hindi bengali chinese mandarin "
@@ -159,14 +186,65 @@ LISTED: tuple[frozenset[str], ...] = (
 )
 """Words that stand beside others of their kind: one in place of another asks something else."""
 
+LABELLED = _words(
+    "hepatitis vitamin group gate plan class type grade level section part option series team "
+    "exhibit category appendix schedule size tier room building block zone terminal platform hall "
+    "wing unit item line column row point side case variant version influenza flu strain blood "
+    "note key string variable register letter article act form chapter phase step set matrix "
+    "vertex angle answer choice question paper division league pool heat lane pot drug patient "
+    "candidate company person product test network port pin drive tab sheet cell node formula "
+    "protein haemophilia hemophilia factor annex clause tower bus model sample site subject "
+    "game box flat apartment ticket exam round match house seat lot station court stage studio"
+)
+"""Nouns that a single letter may follow as a label: after these "a" is no article."""
+
+MARKED = _words("mark sign character symbol punctuation code key string for of")
+"""After these the marks at the end may be what is asked about."""
+
+MENTIONS = _words(
+    "mean means meaning meant stand stands spell spelled spelt spelling say said saying pronounce "
+    "pronounced pronunciation translate translates translated translation word words letter "
+    "letters symbol symbols abbreviation abbreviated abbreviate acronym synonym synonyms antonym "
+    "antonyms opposite rhyme rhymes plural singular tense define definition etymology uppercase "
+    "lowercase capitalize capitalise phrase expression syllable syllables vowel vowels consonant "
+    "verb noun adjective adverb preposition pronoun prefix suffix homophone slang idiom initials "
+    "punctuation character characters called titled entitled quote quoted ' \u2018 \u2019"
+)
+"""Where one of these stands, words may be spoken of, so that each letter of theirs counts."""
+
+AFTER_A_NUMERAL = _words("in of on at and or from to with by as for is are than mean means")
+"""What follows an "I" that is a numeral or a symbol; other words follow the one who asks."""
+
 CASED = _words(
-    "polish turkey may march august nice china mobile reading bath cork chad jordan will mark "
-    "bill rose job mercury mars"
+    # months, countries and towns, planets
+    "may march august polish pole poles turkey china mobile nice reading bath cork chad jordan "
+    "mercury mars earth hull deal wells rugby sandwich buffalo phoenix boulder cologne champagne "
+    "jersey panama limerick slough guinea swede japan hamlet java cancer "
+    # people
+    "will mark bill rose job grant frank rob pat sue sandy dawn faith hope grace joy iris lily "
+    "violet daisy olive pearl ruby amber jade crystal drew guy bob nick jack gene ray rich josh "
+    "miles art max don herb robin penny ginger hunter bush ford fox frost king prince queen brown "
+    "green black white young stone wood woods snow lord god christian doctor hill sage "
+    "bass gauss newton tesla pascal henry "
+    # companies, programs, languages
+    "apple amazon windows word excel rust swift oracle orange shell gap target meta slack teams "
+    "zoom office access outlook edge chrome safari visa square stripe signal discord twitch notion "
+    "spark flask express docker puppet chef salt julia scratch go basic ada pages numbers keynote "
+    "photos mail messages steam unity blender galaxy surface "
+    # works and bands
+    "frozen alien friends lost heroes cats cars police kiss cream rush doors eagles titanic "
+    # types, units
+    "string integer double boolean float object long char byte calorie calories "
+    # institutions
+    "democrat democrats republican republicans liberal labour conservative catholic house state "
+    "church crown act senate congress bible internet "
+    # seasons
+    "pride lent passover"
 )
 """Words that mean something else with a capital."""
 
-SHOUTED = _words("us it who aids or in am me hi he as so do go be")
-"""Words that mean something else in capitals."""
+SHOUTED = _words("us it who aids")
+"""Words that may be short for something in a text that is all capitals."""
 
 PREFIXES = _words(
     "un in im ir il dis non non- anti anti- de mis re pre post over under sub super hyper hypo "

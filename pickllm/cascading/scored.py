@@ -101,7 +101,8 @@ class ScoredTable:
     def best_single(self) -> int:
         """Column of the arm that is best alone; of equals, the cheapest."""
         means, costs = self.shares @ self.quality, self.shares @ self.cost_usd
-        return int(np.lexsort((costs, -means))[0])
+        equal = np.round(means, 12)  # sums in another order differ in their last digits
+        return int(np.lexsort((costs, -equal))[0])
 
     def take(self, rows: Integers) -> "ScoredTable":
         """Some rows: their places, or a mask."""

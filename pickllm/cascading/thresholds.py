@@ -33,12 +33,13 @@ Zellinger, Liu and Thomson, Cost-saving LLM cascades with early abstention (2025
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal
 
 from pickllm.errors import ConfigError
+from pickllm.numeric import check_counts, check_numbers
 from pickllm.protocols import Scorer
 from pickllm.rng import Rng
 from pickllm.scoring.rules import scorer_of
@@ -91,6 +92,8 @@ class ThresholdCascade:
         self._check_lower()
         if self.abstain_below is not None:
             _scores("abstain_below", (self.abstain_below,))
+        check_numbers(explore=self.explore)
+        check_counts(hold_back_chars=self.hold_back_chars)
         if not 0.0 <= self.explore < 1.0:
             raise ConfigError(f"explore is a share in [0, 1); it is {self.explore}")
         if self.entry not in {"first", "policy"}:
@@ -202,16 +205,24 @@ def _why_on(draft: Draft, threshold: float) -> str:
 
 
 def _names(order: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(order, str) or not order or len(set(order)) != len(order):
+    named = isinstance(order, Sequence) and not isinstance(order, str)
+    if not named or not order or any(arm in order[:at] for at, arm in enumerate(order)):
         raise ConfigError(
             f"order must name arms, each once, such as ('small', 'large'); it is {order!r}"
         )
+    if not all(isinstance(arm, str) for arm in order):
+        raise ConfigError("order names arms by their names, which are strings")
     return tuple(order)
 
 
 def _scores(what: str, given: Sequence[float]) -> tuple[float, ...]:
     if isinstance(given, Real):
         raise ConfigError(f"{what} is a number for each arm, such as ({given},); it is {given}")
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(f"{what} must be numbers; it is of type {type(given).__name__}")
+    given = tuple(given)
+    for each in given:
+        check_numbers(**{what: each})
     if not all(math.isfinite(each) and 0.0 <= each <= 1.0 for each in given):
-        raise ConfigError(f"{what} must lie in [0, 1], as scores do; there is {tuple(given)}")
-    return tuple(given)
+        raise ConfigError(f"{what} must lie in [0, 1], as scores do; there is {given}")
+    return given

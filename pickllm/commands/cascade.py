@@ -84,6 +84,7 @@ def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
         )
     cost = _numbers(columns, arms, _COST)
     quality = np.zeros_like(cost) if strongest else _numbers(columns, arms, _SCORE)
+    _check_scores(path, quality, arms)
     said = [[columns[arm + _ANSWER][row] for arm in arms] for row in range(len(cost))]
     there = [all(text is not None for text in row) for row in said]
     kept = np.flatnonzero(np.array(there) & np.isfinite(cost + quality).all(axis=1)).tolist()
@@ -147,6 +148,17 @@ def _numbers(columns: Mapping[str, Sequence[object]], arms: tuple[str, ...], suf
     """``[rows, arms]``; NaN where nothing stands."""
     found = [[_number(cell) for cell in columns[arm + suffix]] for arm in arms]
     return np.array(found, dtype=np.float64).T
+
+
+def _check_scores(path: Path, quality: Floats, arms: tuple[str, ...]) -> None:
+    """Those that are missing are left out later."""
+    for arm, scores in zip(arms, quality.T, strict=True):
+        beyond = scores[(scores < 0.0) | (scores > 1.0)]
+        if beyond.size:
+            raise ConfigError(
+                f"the column {arm + _SCORE} of {path} must hold numbers in [0, 1]; there is "
+                f"{beyond[0]:g}"
+            )
 
 
 def _number(cell: object) -> float:

@@ -5,7 +5,7 @@ pickllm distill pairs --base my-small-llama --out student
 pickllm forget sqlite:///kept.db --tenant acme
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from pickllm.transcripts import Transcripts, redact_pii
 __all__ = ["distill", "export", "forget"]
 
 _FOR_EVER_S = 1e12
+_SQLITE = "sqlite:///"
 
 
 def export(  # noqa: PLR0917  # each is an option of the command
@@ -121,6 +122,10 @@ def export(  # noqa: PLR0917  # each is an option of the command
     An export that was killed goes on where it was.
     """
     console = Console()
+    kept = _kept(transcripts, namespace)
+    _check_arms(kept, arm or ())
+    if judged:
+        _check_there(judged)
     settings = ExportSettings(
         selection=Selection(
             arms=arm or (),
@@ -139,7 +144,7 @@ def export(  # noqa: PLR0917  # each is an option of the command
         parquet=parquet,
     )
     done = export_pairs(
-        Transcripts(transcripts, namespace=namespace, keep_s=_FOR_EVER_S),
+        kept,
         out,
         settings=settings,
         judgements=judgements_of(judged, namespace=namespace) if judged else None,
@@ -260,10 +265,28 @@ def forget(
     """
     if not (tenant or decision):
         raise typer.BadParameter("say whose or which: --tenant or --decision")
-    kept = Transcripts(transcripts, namespace=namespace, keep_s=_FOR_EVER_S)
+    kept = _kept(transcripts, namespace)
     count = sum(kept.forget_tenant(name) for name in tenant or ())
     count += sum(kept.forget(one) for one in decision or ())
     Console().print(f"{count} deleted", highlight=False)
+
+
+def _kept(address: str, namespace: str) -> Transcripts:
+    """What is kept there; a store that is not there is a slip of the pen, and is not made."""
+    _check_there(address)
+    return Transcripts(address, namespace=namespace, keep_s=_FOR_EVER_S)
+
+
+def _check_there(address: str) -> None:
+    file = Path(address.removeprefix(_SQLITE))
+    if address.startswith(_SQLITE) and not file.is_file():
+        raise ConfigError(f"there is no file {file}, so nothing is kept there: check the address")
+
+
+def _check_arms(kept: Transcripts, arms: Collection[str]) -> None:
+    unknown = sorted(set(arms) - {each.arm for each in kept.read()}) if arms else []
+    if unknown:
+        raise ConfigError(f"no answer that is kept is of {', '.join(unknown)}: check --arm")
 
 
 def _seconds(date: str) -> float | None:

@@ -32,6 +32,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pickllm.errors import ConfigError
+from pickllm.numeric import check_counts
 from pickllm.prompting.conversation import CountTokens, about_tokens, question_place
 from pickllm.prompting.passages import Piece, has_question, joined, pieces
 from pickllm.types import Arm, Request, Role, Said
@@ -123,6 +124,14 @@ class Compressed:
     count_tokens: CountTokens = field(default=about_tokens, repr=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.compressor, type) or not hasattr(self.compressor, "compressed"):
+            raise ConfigError(
+                "compressor must be one, such as Extractive(); it is of type "
+                f"{type(self.compressor).__name__}"
+            )
+        check_counts(least_tokens=self.least_tokens)
+        if isinstance(self.roles, str):
+            raise ConfigError(f"roles is a collection, such as {{{self.roles!r}}}")
         if not self.roles or not set(self.roles) <= _ROLES:
             raise ConfigError("roles may be 'user' and 'assistant': system and tools stay whole")
 

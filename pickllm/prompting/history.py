@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pickllm.errors import ConfigError
+from pickllm.numeric import check_counts
 from pickllm.prompting.conversation import CountTokens, about_tokens, exchanges, tokens_of
 from pickllm.types import Arm, Request, Said
 
@@ -47,6 +48,13 @@ class Trimmed:
     def __post_init__(self) -> None:
         if self.budget_tokens is None and self.most_exchanges is None:
             raise ConfigError("give budget_tokens or most_exchanges: else nothing is trimmed")
+        limits = {"budget_tokens": self.budget_tokens, "most_exchanges": self.most_exchanges}
+        check_counts(**{name: limit for name, limit in limits.items() if limit is not None})
+        check_counts(
+            keep_first=self.keep_first,
+            keep_last=self.keep_last,
+            step_exchanges=self.step_exchanges,
+        )
         if min(self.budget_tokens or 1, self.most_exchanges or 1, self.keep_last) < 1:
             raise ConfigError("budget_tokens, most_exchanges and keep_last must be at least 1")
         if self.keep_first < 0 or self.step_exchanges < 1:

@@ -30,7 +30,7 @@ Naor, The budgeted maximum coverage problem (1999), for the greedy rule.
 ['Do you take cards?', 'Yes.', 'May I pay with cards?']
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -39,6 +39,7 @@ import numpy as np
 from pickllm.arrays import Floats
 from pickllm.errors import ConfigError
 from pickllm.features import HashedText
+from pickllm.numeric import check_counts, check_numbers
 from pickllm.prompting.conversation import (
     CountTokens,
     about_tokens,
@@ -93,13 +94,26 @@ class Selected:
     def __post_init__(self) -> None:
         if not callable(self.examples) and not self.examples and not self.marked:
             raise ConfigError("give examples to select from, or say how those in a prompt begin")
+        check_counts(budget_tokens=self.budget_tokens, most=self.most)
+        check_numbers(
+            sharpness=self.sharpness,
+            least_similarity=self.least_similarity,
+            redundancy=self.redundancy,
+            least_gain=self.least_gain,
+        )
         if self.budget_tokens < 1 or self.most < 1 or not self.sharpness > 0.0:
             raise ConfigError("budget_tokens and most must be at least 1, sharpness above 0")
         if not (0.0 <= self.least_similarity < 1.0 and 0.0 <= self.least_gain < 1.0):
             raise ConfigError("least_similarity and least_gain must lie in [0, 1)")
         if not 0.0 <= self.redundancy <= 1.0:
             raise ConfigError(f"redundancy must lie in [0, 1]; it is {self.redundancy}")
-        given = () if callable(self.examples) else tuple(self.examples)
+        listed = () if callable(self.examples) else self.examples
+        given = tuple(listed) if isinstance(listed, Iterable) else (listed,)
+        if not all(isinstance(each, Example) for each in given):
+            raise ConfigError(
+                "examples are pickllm.prompting.Example(question=…, answer=…), or a function that "
+                "brings such"
+            )
         object.__setattr__(self, "_given", self._looked_at(given))
 
     @property

@@ -71,7 +71,23 @@ def scorer_of(given: ScorerLike) -> Scorer:
     if hasattr(given, "score"):
         return given
     if callable(given):
+        _check_takes_two(given)
         return FunctionScorer(grade=given)
     raise ConfigError(
         f"scorer must be a scorer or a function of prompt and answer; it is {type(given).__name__}"
     )
+
+
+def _check_takes_two(grade: Grade) -> None:
+    """Whether it can be called with a prompt and an answer, where it says what it takes."""
+    try:
+        taken = inspect.signature(grade)
+    except (TypeError, ValueError):  # written in C, some do not say
+        return
+    try:
+        taken.bind("", "")
+    except TypeError as error:
+        raise ConfigError(
+            "scorer is a function of two arguments, the prompt and the answer; this one can not be "
+            "called with two"
+        ) from error

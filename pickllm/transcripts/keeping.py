@@ -24,6 +24,7 @@ from dataclasses import replace
 
 from pickllm.errors import ConfigError, StateConflict, StoreUnavailable
 from pickllm.lock import Lock
+from pickllm.numeric import check_counts, check_numbers
 from pickllm.stores import StoreLike, store_of
 from pickllm.transcripts.deleting import Shelves, time_s_of
 from pickllm.transcripts.redaction import Redact
@@ -79,6 +80,13 @@ class Transcripts:
         """
         if isinstance(tenants, str):
             raise ConfigError("tenants is a collection of names, such as {'acme'}")
+        if redact is not None and not callable(redact):
+            raise ConfigError(
+                "redact is a function of a text, such as pickllm.transcripts.redact_pii; it is of "
+                f"type {type(redact).__name__}"
+            )
+        check_numbers(keep_s=keep_s)
+        check_counts(max_per_tenant=max_per_tenant, max_chars=max_chars)
         if not keep_s > 0.0 or max_per_tenant < 1 or max_chars < 1:
             raise ConfigError("keep_s must be above 0, max_per_tenant and max_chars at least 1")
         self._store = store_of(store)

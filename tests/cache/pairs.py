@@ -408,6 +408,178 @@ _LANGUAGES = _split("""
     Kapı açık mı? | Kapı kapalı mı?
 """)
 
+_MENTIONS = _split("""
+    What is the German word for please? | What is the German word for thank you?
+    What is the German word for please? | What is the German word for thanks?
+    Translate into Spanish: please | Translate into Spanish: thank you
+    Translate into Spanish with the accents: please | Translate into Spanish with the accents: thanks
+    Translate into Spanish the sentence: stop! | Translate into Spanish the sentence: stop?
+    How do you say please? | How do you say thank you?
+    How do you say please in the south? | How do you say thanks in the south?
+    How do you say yes, please? | How do you say yes, thank you?
+    How do you say yes, please? | How do you say yes?
+    How do you answer with please? | How do you answer with thank you?
+    What is the origin of please? | What is the origin of thanks?
+    Who wrote the song Please? | Who wrote the song?
+    Who wrote the song Please? | Who wrote the song Thank You?
+    Please is a song by which band? | Kindly is a song by which band?
+    Hello is a word in which language? | Hi is a word in which language?
+    Hey, Jude was written by whom, and when? | Hello, Jude was written by whom, and when?
+    What is the opposite of a? | What is the opposite of the?
+    What is the opposite of a? | What is the opposite of an?
+    Is a an article with a gender? | Is the an article with a gender?
+    When do I write a and when an? | When do I write the and when an?
+    How do you spell can't? | How do you spell cannot?
+    How do you spell it's? | How do you spell it is?
+    What does it's mean? | What does it is mean?
+    What does 'the' do in this sentence? | What does 'a' do in this sentence?
+    What is the plural of may? | What is the plural of May?
+    What does go mean? | What does GO mean?
+    Which letter comes after a? | Which letter comes after the?
+    What is the time? | What is time?
+    What is a date? | What is the date?
+    What is the point? | What is a point?
+    Who is the president? | Who is a president?
+    What is the date today? | What is a date today?
+    What is the sun made of? | What is a sun made of?
+    How does the president get elected? | How does a president get elected?
+    What is the name of the mark ! | What is the name of the mark ?
+    What is the code for ... | What is the code for ?
+""")
+
+_LABELS = [
+    *_filled(
+        """
+        How is hepatitis {}transmitted?
+        What does vitamin {}do?
+        Who is in group {}of the tournament?
+        Where is gate {}in this terminal?
+        What does plan {}cost with the discount?
+        What are class {}drugs?
+        """,
+        "",
+        "A ",
+        "B ",
+    ),
+    *_split("""
+        How is hepatitis a transmitted? | How is hepatitis transmitted?
+        How is hepatitis a transmitted? | How is hepatitis the transmitted?
+        What are the foods with vitamin A? | What are the foods with vitamin?
+        What are the rules for type A personalities? | What are the rules for type personalities?
+        What is in appendix A of the report? | What is in appendix of the report?
+        Who won game a yesterday with the team? | Who won game yesterday with the team?
+        Who plays in series a with the team? | Who plays in series with the team?
+        What happened in World War I? | What happened in World War II?
+        Who was Elizabeth I? | Who was Elizabeth II?
+        Who was Henry IV of England? | Who was Henry VI of England?
+        Who was Henry V of England? | Who was Henry of England?
+        What is I in the formula? | What is i in the formula?
+        What is T in the formula? | What is t in the formula?
+        What is G in the equation? | What is g in the equation?
+        How is C different from Java? | How is c different from Java?
+        How is C different from the other languages? | How is C++ different from the other languages?
+        How is C++ different from the other languages? | How is C# different from the other languages?
+        What changed from v1 to the next? | What changed from v2 to the next?
+        What changed in the api of v1.0? | What changed in the api of v1.1?
+        What is a V1 and who built it? | What is a v1 and who built it?
+    """),
+]
+
+_MARKS = _split("""
+    What is 5! | What is 5?
+    What is 5! | What is 5
+    What is 5!! | What is 5!
+    What is 5!? | What is 5?
+    What is 5!, please? | What is 5, please?
+    What is the value of n! | What is the value of n?
+    What is the value of (n)! | What is the value of (n)?
+    How many digits are in 20!? | How many digits are in 20?
+    How many digits are there in 20! | How many digits are there in 20
+    What is -3 with the sign changed? | What is 3 with the sign changed?
+    What is +3 with the sign changed? | What is -3 with the sign changed?
+    What is 8 - 3? | What is 8 + 3?
+    What is 8 − 3? | What is 8 3?
+    What is .5 of the total? | What is 5 of the total?
+    What is 1/2 of the total? | What is 1/3 of the total?
+    What is ½ of the total? | What is ¼ of the total?
+    What is 10² in the sum? | What is 102 in the sum?
+    What is 5% of the total? | What is 5 of the total?
+    What is 5% of the total? | What is 5‰ of the total?
+    What is 1,000 in words? | What is 1.000 in words?
+    What is 5' in meters? | What is 5 in meters?
+    How tall is a man of 5'6? | How tall is a man of 56?
+    Is the dogs' food safe? | Is the dog's food safe?
+    Is the dogs' food safe? | Is the dogs food safe?
+    What is its name? | What is it's name?
+    What did we're do there? | What did were do there?
+    What is he'll in the text? | What is hell in the text?
+    Where is the cant used? | Where is the can't used?
+    What'd he do with the money? | What would he do with the money?
+    What is the 4th planet? | What is the 4 planet?
+    What is the fourth planet? | What is the four planet?
+    What is the answer to 👍? | What is the answer to 👎?
+    What do you think of this 🙂? | What do you think of this 🙁?
+    What do you think of this 👍🏻? | What do you think of this 👍🏿?
+    When does the shop open, at 9 am? | When does the shop open, at 9 pm?
+    When does the shop open, at 9am? | When does the shop open, at 9pm?
+    What is 12:30 CET in the other zone? | What is 12:30 CEST in the other zone?
+    What is 9 EST with us? | What is 9 PST with us?
+    What is £5 with the tax? | What is $5 with the tax?
+    What is 5 USD with the tax? | What is 5 AUD with the tax?
+    What is the fee in CAD? | What is the fee in cad?
+    Where is the file a.b? | Where is the file ab?
+    Who owns the site аpple.com? | Who owns the site apple.com?
+    What is the capital of Сhad? | What is the capital of Chad?
+    What does the ticket to Oslo cost? | What does the ticket to Оslo cost?
+    Where is the Ｋelvin scale used? | Where is the kelvin scale used?
+""")
+
+_CASES = [
+    *_filled("How long does it take to send 8 {} with my line?", "Gb", "GB", "gb", "gB"),
+    *_filled("How much is 5 {} in the other unit?", "mm", "Mm", "MM"),
+    *_filled("How much is 3 {} in the other unit?", "mW", "MW", "mw"),
+    *_filled("Where is {} found?", "NO", "No", "no"),
+    *_filled("How heavy is the {} here?", "Pb", "PB", "pb"),
+    *_filled("Which of these is toxic, the {} or what?", "CO", "Co", "co"),
+    *_split("""
+        How many GB are in 800 Gb? | How many Gb are in 800 GB?
+        How many kb are there in 5 kB? | How many kB are there in 5 kb?
+        What is the $PATH on my machine? | What is the $path on my machine?
+        What is the difference between int and Integer? | What is the difference between Int and integer?
+        What is an int in this language? | What is an Int in this language?
+        What is myValue in the code? | What is myvalue in the code?
+        What is 300 K in the table? | What is 300 k in the table?
+        How many cal are there in an egg? | How many Cal are there in an egg?
+        When may I travel to the coast? | When May I travel to the coast?
+        Which one is the polish shop? | Which one is the Polish shop?
+        How do I roast a turkey with my family? | How do I roast a Turkey with my family?
+        What is the best place for turkey? | What is the best place for Turkey?
+        What is good for us? | What is good for US?
+    Who is the best doctor? | Who is the best Doctor?
+    What is a tesla worth with us? | What is a Tesla worth with us?
+        Who runs it in the company? | Who runs IT in the company?
+        Which aids are there for children? | Which AIDS are there for children?
+        Tell me about aids at work | Tell me about AIDS at work
+        WHO RUNS IT IN THE COMPANY? | who runs it in the company?
+        WHAT IS GOOD FOR US? | what is good for us?
+        HOW FAR IS TURKEY FROM HERE? | how far is turkey from here?
+        HOW LONG DOES IT TAKE TO SEND 8 GB? | how long does it take to send 8 gb?
+        Where is the best china made? | Where is the best China made?
+        What does an apple cost there? | What does an Apple cost there?
+        How do I get rid of rust? | How do I get rid of Rust?
+        How many windows does it have? | How many Windows does it have?
+        How do I write a string with this? | How do I write a String with this?
+        Where does the who play? | Where does the Who play?
+        Who directed the film with her? | Who directed the film with Her?
+        What is a pole and where does it live? | What is a Pole and where does it live?
+        What is cologne known for, and why? | What is Cologne known for, and why?
+        How is sat pronounced by the others? | How is SAT pronounced by the others?
+        Who are the democrats there? | Who are the Democrats there?
+        Where does the iPad belong? | Where does the ipad belong?
+        Is the pH high, and why? | Is the PH high, and why?
+    """),
+]
+
 OPPOSITE: Mapping[str, list[Pair]] = {
     "negation": _NEGATION,
     "opposites": _OPPOSITE_WORDS,
@@ -419,6 +591,10 @@ OPPOSITE: Mapping[str, list[Pair]] = {
     "places and kinds": _PLACES_AND_KINDS,
     "code": _CODE,
     "languages": _LANGUAGES,
+    "mentions": _MENTIONS,
+    "labels": _LABELS,
+    "marks": _MARKS,
+    "cases": _CASES,
 }
 """Kind to pairs that ask something else."""
 

@@ -23,7 +23,9 @@ from pickllm.cascading import (
     save_cascade,
 )
 from pickllm.cascading.fitted import worth_asking
+from pickllm.cascading.scored import ScoredTable
 from pickllm.cli import app
+from pickllm.commands.cascade import read_answers
 from pickllm.rng import Rng
 from pickllm.scoring import LearnedScorer
 from pickllm.testing import situation
@@ -199,3 +201,26 @@ def test_command_says_what_a_table_lacks(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["fit", "cascade", str(bare), "--out", str(tmp_path / "x")])
     assert isinstance(done.exception, ConfigError)
     assert "small|cost_usd" in str(done.exception)
+
+
+def test_command_says_which_column_holds_no_scores(tmp_path: Path) -> None:
+    """A score beyond [0, 1] is told by the name of its column."""
+    file = tmp_path / "percent.csv"
+    names = [f"{arm}|{what}" for arm in ("small", "large") for what in ("answer", "cost_usd")]
+    heads = ["prompt", *names, "small|score", "large|score"]
+    file.write_text(f"{','.join(heads)}\nhow?,so,1,so,2,0.5,90\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"column large\|score .* there is 90"):
+        read_answers(file)
+
+
+def test_of_arms_equally_good_the_cheaper_is_best() -> None:
+    """However the sums are rounded: each is right on other rows."""
+    right = np.array([0.1, 0.7, 0.2])
+    table = ScoredTable(
+        arms=("dear", "cheap"),
+        score=np.full((3, 2), 0.5),
+        quality=np.stack([right, right[::-1]], axis=1),
+        cost_usd=np.tile([0.02, 0.01], (3, 1)),
+    )
+
+    assert 1 == table.best_single

@@ -144,3 +144,32 @@ def test_every_move_can_be_made(
         assert move.ask not in arms[: len(bought)]
     if move.show is not None:
         assert move.show == len(bought) - 1 or not bought[move.show].partial
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"thresholds": ("0.8", "0.6")}, "thresholds must be a number"),
+        ({"thresholds": (None, 0.6)}, "thresholds must be a number"),
+        ({"thresholds": (True, 0.6)}, "thresholds must be a number"),
+        ({"thresholds": "ab"}, "thresholds must be numbers"),
+        ({"thresholds": None}, "thresholds must be numbers"),
+        ({"stop_below": ("0", "0")}, "stop_below must be a number"),
+        ({"abstain_below": "0.3"}, "abstain_below must be a number"),
+        ({"abstain_below": True}, "abstain_below must be a number"),
+        ({"explore": "0.1"}, "explore must be a number"),
+        ({"explore": False}, "explore must be a number"),
+        ({"hold_back_chars": 1.5}, "hold_back_chars must be a whole number"),
+        ({"hold_back_chars": True}, "hold_back_chars must be a whole number"),
+        ({"order": (1, 2, 3)}, "order names arms by their names"),
+        ({"order": (["a"], ["b"], ["c"])}, "order names arms by their names"),
+        ({"order": None}, "order must name arms"),
+        ({"scorer": lambda answer: float(bool(answer))}, "two arguments"),
+    ],
+)
+def test_settings_of_another_kind_are_told_in_words(
+    settings: dict[str, object], message: str
+) -> None:
+    """At once, and not by whatever fails with them later."""
+    with pytest.raises(ConfigError, match=message):
+        cascade(**settings)

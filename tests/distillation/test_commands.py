@@ -76,6 +76,16 @@ def test_dates_and_evaluations_leave_out() -> None:
     [
         (("export", KEPT), "pickllm: these transcripts are of several tenants"),
         (("export", "nowhere"), "pickllm: no store at"),
+        (("export", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (
+            ("export", KEPT, "--all-tenants", "--judged", "sqlite:///typo.db"),
+            "pickllm: there is no file",
+        ),
+        (
+            ("export", KEPT, "--tenant", "a", "--arm", "lrage"),
+            "pickllm: no answer that is kept is of lrage",
+        ),
+        (("forget", "sqlite:///typo.db", "--tenant", "a"), "pickllm: there is no file typo.db"),
         (("export", KEPT, "--embedder", "none", "--all-tenants"), "pickllm: prompts are told"),
         (("distill", "gone", "--base", "x", "--held-out", "y"), "pickllm: there is no file gone"),
         (("distill", "gone", "--base", "x"), "pickllm: gone is one file"),
@@ -86,6 +96,7 @@ def test_what_cannot_work_is_told(
 ) -> None:
     """In one line, and not by a traceback."""
     assert ended(monkeypatch, *words).startswith(message)
+    assert not Path("typo.db").exists()
 
 
 @pytest.mark.parametrize(

@@ -436,3 +436,14 @@ def test_no_repr_and_no_key_shows_a_word() -> None:
 
     assert "secret" not in repr([*transcripts.read()]) + repr(transcripts)
     assert [] == [key for key in store.scan("") if "tenant-x" in key or "secret" in key]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"keep_s": "30d"}, {"keep_s": True}, {"redact": "pii"}, {"max_chars": "9"}],
+    ids=str,
+)
+def test_settings_of_another_kind_are_told_in_words(settings: dict[str, object]) -> None:
+    """At once, and not when the first transcript is lost by them."""
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        Transcripts("memory://", **settings)  # type: ignore[arg-type]  # what is tested

@@ -1,11 +1,18 @@
 """Several adaptations at once, and other ones for other arms."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from pickllm.errors import ConfigError
-from pickllm.prompting import Example, Selected, Trimmed, adaptations_of
+from pickllm.prompting import (
+    Compressed,
+    Example,
+    Extractive,
+    Selected,
+    Trimmed,
+    adaptations_of,
+)
 from pickllm.types import Arm, Request, Said
 
 TURNS = (
@@ -80,3 +87,24 @@ def test_adaptations_of_others_are_watched() -> None:
 
     with pytest.raises(ConfigError, match="Careless"):
         adaptations_of(Careless()).adapted(Request(text="", turns=turns), Arm(name="small"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (Trimmed, {"budget_tokens": "5"}, "budget_tokens must be a whole number"),
+        (Trimmed, {"most_exchanges": True}, "most_exchanges must be a whole number"),
+        (Selected, {"examples": ["a"]}, "examples are"),
+        (Selected, {"examples": 5}, "examples are"),
+        (Selected, {"marked": "Example:", "most": "3"}, "most must be a whole number"),
+        (Compressed, {"compressor": 5}, "compressor must be one"),
+        (Compressed, {"compressor": Extractive}, "compressor must be one"),
+        (Compressed, {"roles": "user"}, "roles is a collection"),
+    ],
+)
+def test_settings_of_another_kind_are_told_in_words(
+    kind: Callable[..., object], settings: dict[str, object], message: str
+) -> None:
+    """At once, and not by whatever fails with them later."""
+    with pytest.raises(ConfigError, match=message):
+        kind(**settings)

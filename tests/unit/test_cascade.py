@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -483,3 +484,12 @@ def test_what_was_not_shown_is_no_judgement_of_what_was() -> None:
     assert {"scorer": 0.9} == {
         source: feedback.value for source, feedback in other.ledger["r"].source_to_feedback.items()
     }
+
+
+def test_abstaining_survives_the_way_out_of_another_process() -> None:
+    """With its message and the answers that were bought."""
+    told = Abstained("none is good enough", replies=[(Reply(text="so?"), 0.2)])
+
+    found = pickle.loads(pickle.dumps(told))  # what process pools do
+
+    assert (told.args, told.replies) == (found.args, found.replies)
