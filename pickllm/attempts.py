@@ -88,9 +88,9 @@ def succeeded(arm: Arm, reply: Reply, score: float | None = None) -> Attempt:
     return _with_reply(arm, reply, "ok", score)
 
 
-def rejected(arm: Arm, reply: Reply, score: float | None = None) -> Attempt:
+def rejected(arm: Arm, reply: Reply) -> Attempt:
     """An arm's answer that was paid for and not shown."""
-    return _with_reply(arm, reply, "rejected", score)
+    return _with_reply(arm, reply, "rejected")
 
 
 def failed(arm: Arm, error: ArmError) -> Attempt:

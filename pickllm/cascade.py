@@ -14,8 +14,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pickllm.attempts import failed, interrupted, rejected, succeeded
-from pickllm.errors import Abstained, ArmError, Interrupted
+from pickllm.attempts import rejected, succeeded
+from pickllm.calling import booked, first_told_of_the_others
+from pickllm.errors import Abstained, ArmError
 from pickllm.pool import Pool
 from pickllm.protocols import Asking
 from pickllm.types import (
@@ -31,7 +32,7 @@ from pickllm.types import (
     Withdraw,
 )
 
-__all__ = ["Answered", "Climber", "climb", "first_told_of_the_others"]
+__all__ = ["Answered", "Climber", "climb"]
 
 
 class Climber(Protocol):
@@ -120,15 +121,6 @@ def climb(
     raise first_told_of_the_others(failures)
 
 
-def first_told_of_the_others(failures: Sequence[ArmError]) -> ArmError:
-    """The chosen arm's failure, unless a later one broke off in sight of the consumer."""
-    told = failures[-1] if failures[-1].shown else failures[0]
-    for other in failures:
-        if other is not told:
-            told.original.add_note(f"arm {other.arm!r} failed too: {type(other.original).__name__}")
-    return told
-
-
 def _affordable_move(
     desk: Climber,
     request: Request,
@@ -184,20 +176,14 @@ def _ask(
     assert move.ask is not None
     turns = yield from desk.adapt(request, move.ask)
     card = desk.pool[move.ask]
-    try:
-        reply: Reply = yield Call(
-            decision=decision,
-            arm=move.ask,
-            timeout_s=card.timeout_s,
-            turns=turns,
-            hold_back_chars=1 if move.final else desk.hold_back_chars,
-        )
-    except ArmError as error:
-        attempts.append(failed(card, error))
-        raise
-    except Interrupted as stop:
-        attempts.append(interrupted(card, stop))
-        raise
+    call = Call(
+        decision=decision,
+        arm=move.ask,
+        timeout_s=card.timeout_s,
+        turns=turns,
+        hold_back_chars=1 if move.final else desk.hold_back_chars,
+    )
+    reply = yield from booked(call, card, attempts)
     return reply
 
 
@@ -211,14 +197,7 @@ def _show(
     at = next(i for i, attempt in enumerate(attempts) if attempt.arm == card.name)
     propensity = attempts[at].propensity
     try:
-        reply: Reply = yield Release(reply=chosen.reply)
-    except ArmError as error:
-        attempts.append(failed(card, error))
-        raise
-    except Interrupted as stop:
-        attempts.append(interrupted(card, stop))
-        raise
-    else:
+        reply = yield from booked(Release(reply=chosen.reply), card, attempts)
         shown = succeeded(card, reply, chosen.draft.score)
         attempts.append(replace(shown, propensity=propensity))
     finally:

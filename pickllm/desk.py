@@ -57,7 +57,6 @@ class FrontDesk:
     decider: Decider
     books: Books
     scorer: Scorer | None = None
-    cascade: Cascade | None = None
     adaptation: Adaptation | None = None
     recalling: Recalling | None = None
     transcripts: Transcripts | None = None
@@ -66,6 +65,11 @@ class FrontDesk:
     def pool(self) -> Pool:
         """The arms."""
         return self.decider.pool
+
+    @property
+    def cascade(self) -> Cascade | None:
+        """What asks on where an answer will not do; the same that named the first arm."""
+        return self.decider.cascade
 
     def featurize(self, request: Request) -> Asking[Vector | None]:
         """The prompt as a vector; zeros where the featurizer fails, which is counted and logged."""

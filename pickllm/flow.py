@@ -15,11 +15,12 @@ streamed. An arm's failure is thrown in as an `ArmError`, cancellation and a con
 import contextlib
 from typing import Protocol
 
-from pickllm.attempts import failed, interrupted, succeeded
-from pickllm.cascade import Answered, Climber, climb, first_told_of_the_others
-from pickllm.errors import ArmError, Interrupted, UnknownDecision
+from pickllm.attempts import succeeded
+from pickllm.calling import booked, first_told_of_the_others
+from pickllm.cascade import Answered, Climber, climb
+from pickllm.errors import ArmError, UnknownDecision
 from pickllm.protocols import Asking
-from pickllm.types import Attempt, Call, Decision, Outcome, Reply, Request, Routed, Vector
+from pickllm.types import Attempt, Call, Decision, Outcome, Request, Routed, Vector
 
 __all__ = ["Desk", "answer"]
 
@@ -94,18 +95,15 @@ def _ask_until_answered(
     arm: str | None = decision.arm
     while arm is not None:
         turns = yield from desk.adapt(request, arm)
+        card = desk.pool[arm]
+        call = Call(decision=decision, arm=arm, timeout_s=card.timeout_s, turns=turns)
         try:
-            timeout_s = desk.pool[arm].timeout_s
-            reply: Reply = yield Call(decision=decision, arm=arm, timeout_s=timeout_s, turns=turns)
+            reply = yield from booked(call, card, attempts)
         except ArmError as error:
             failures.append(error)
-            attempts.append(failed(desk.pool[arm], error))
             arm = None if error.shown else (yield from desk.take_over(decision, attempts))
-        except Interrupted as stop:
-            attempts.append(interrupted(desk.pool[arm], stop))
-            raise
         else:
-            attempts.append(succeeded(desk.pool[arm], reply))
+            attempts.append(succeeded(card, reply))
             return Answered(reply=reply)
     raise first_told_of_the_others(failures)
 

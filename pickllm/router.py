@@ -128,7 +128,8 @@ class Router:
             answers: Keeps answers, and gives them again; see `pickllm.cache`.
             adaptations: What arms read in place of the prompt: one of `pickllm.prompting`, several
                 in order, or either for each arm by its name, with "*" for the others.
-            transcripts: Keeps prompts and answers, which nothing else here does.
+            transcripts: Keeps prompts and answers, to teach a small model; see
+                `pickllm.transcripts`.
             store: Where decisions, feedback and learnt state are kept; without one they live as
                 long as the router. Routers of one store and namespace learn as one.
             namespace: Which part of the store is this router's.
@@ -203,7 +204,6 @@ class Router:
             decider=self._decider,
             books=self._books,
             scorer=self.scorer,
-            cascade=self.cascade,
             adaptation=self.adaptations,
             recalling=self._recalling,
             transcripts=self.transcripts,

@@ -45,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stores",
     ),
     ("attempts",),
+    ("calling",),
     (
         "booking",
         "cascade",
