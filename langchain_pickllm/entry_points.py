@@ -32,8 +32,10 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_pickllm.batches import configs_for, result_of
 from langchain_pickllm.events import aevent_stream, event_stream
+from langchain_pickllm.port import ChatPort
 from langchain_pickllm.runs import arouter_run, router_run
 from langchain_pickllm.turn import Turn
+from langchain_pickllm.watching import takes_chunks
 from pickllm import drive
 
 __all__ = ["RoutedEntryPoints"]
@@ -62,10 +64,15 @@ class RoutedEntryPoints(BaseChatModel):
     ) -> AIMessage:
         """Ask one arm."""
         turn = self._turn(input, config, stop, kwargs)
-        with router_run(self, turn) as run:
-            routed = drive.run(turn.flow(), turn.port(run.get_child()))
-            run.on_chain_end(routed.reply.message)
-        return cast("AIMessage", routed.reply.message)
+        with router_run(self, turn) as (run, port):
+            if self._is_watched_climbing(turn, port):
+                for _ in drive.stream(turn.flow(), port):
+                    pass
+                message = port.whole_message
+            else:
+                message = drive.run(turn.flow(), port).reply.message
+            run.on_chain_end(message)
+        return cast("AIMessage", message)
 
     async def ainvoke(
         self,
@@ -77,10 +84,16 @@ class RoutedEntryPoints(BaseChatModel):
     ) -> AIMessage:
         """Ask one arm without blocking the loop."""
         turn = self._turn(input, config, stop, kwargs)
-        async with arouter_run(self, turn) as run:
-            routed = await drive.arun(turn.flow(), turn.port(run.get_child()))
-            await run.on_chain_end(routed.reply.message)
-        return cast("AIMessage", routed.reply.message)
+        async with arouter_run(self, turn) as (run, port):
+            if self._is_watched_climbing(turn, port):
+                async with aclosing(drive.astream(turn.flow(), port)) as chunks:
+                    async for _ in chunks:
+                        pass
+                message = port.whole_message
+            else:
+                message = (await drive.arun(turn.flow(), port)).reply.message
+            await run.on_chain_end(message)
+        return cast("AIMessage", message)
 
     def stream(
         self,
@@ -95,8 +108,7 @@ class RoutedEntryPoints(BaseChatModel):
             yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
             return
         turn = self._turn(input, config, stop, kwargs)
-        with router_run(self, turn) as run:
-            port = turn.port(run.get_child())
+        with router_run(self, turn) as (run, port):
             yield from drive.stream(turn.flow(), port)
             run.on_chain_end(port.whole)
 
@@ -113,8 +125,7 @@ class RoutedEntryPoints(BaseChatModel):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
         turn = self._turn(input, config, stop, kwargs)
-        async with arouter_run(self, turn) as run:
-            port = turn.port(run.get_child())
+        async with arouter_run(self, turn) as (run, port):
             async with aclosing(drive.astream(turn.flow(), port)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -187,6 +198,18 @@ class RoutedEntryPoints(BaseChatModel):
     ) -> AsyncChatModelStream:
         """``astream_events(version="v3")``."""
         return aevent_stream(self, self._turn(input, config, stop, kwargs))
+
+    def _is_watched_climbing(self, turn: Turn, port: ChatPort) -> bool:
+        """Whether a whole answer is put together from a stream, for people see it as it comes.
+
+        A cascade must not show them what it rejects. Reading it as a stream it knows from its
+        beginning what to show, as `stream` does.
+        """
+        return (
+            turn.router.cascade is not None
+            and takes_chunks(port.config)
+            and not self._streaming_disabled(**turn.kwargs)
+        )
 
     # Required of every chat model; only wrappers that bypass the public methods come here
 

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -18,13 +18,20 @@ from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.conversation import is_plain, messages_of
-from langchain_pickllm.reading import came_from_cache, finish_reason_of, shows, usage_of
+from langchain_pickllm.held_runs import HeldRuns
+from langchain_pickllm.reading import (
+    came_from_cache,
+    finish_reason_of,
+    shows,
+    text_shown_by,
+    usage_of,
+)
 from langchain_pickllm.recital import recited_chunk, recited_events, recited_message
 from langchain_pickllm.shapes import Shape
 from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
 from langchain_pickllm.threads import in_thread
 from langchain_pickllm.tool_binding import TOOLS, bound_to
-from langchain_pickllm.watching import unwatched, watch
+from langchain_pickllm.watching import watch
 from langchain_pickllm.wrappers import (
     answers_in_thread,
     as_configured,
@@ -57,8 +64,12 @@ class ChatPort:
     """The streamed answer as one message, once it has ended."""
     arm_to_whole: dict[str, Any] = field(default_factory=dict)
     """The messages of content-block streams, which put them together themselves."""
+    held: HeldRuns = field(default_factory=HeldRuns, repr=False)
 
-    joins_parts: ClassVar[bool] = True
+    @property
+    def whole_message(self) -> AIMessage:
+        """The streamed answer as `invoke` gives it."""
+        return cast("AIMessage", message_chunk_to_message(self.whole))
 
     def call(self, call: Call) -> Reply:
         """The arm's ``invoke``."""
@@ -118,6 +129,22 @@ class ChatPort:
         self.whole = first + others if others else first
         return self._reply(call, self.whole)
 
+    def release(self, decision: Decision, reply: Reply) -> None:
+        """Who watches hears of the arm's run now, from its beginning."""
+        self.held.show(reply.arm)
+
+    async def arelease(self, decision: Decision, reply: Reply) -> None:
+        """The same without blocking the loop."""
+        await self.held.ashow(reply.arm)
+
+    def close(self) -> None:
+        """Nothing more is shown: who watches hears how the runs of drafts ended."""
+        self.held.show(None)
+
+    async def aclose(self) -> None:
+        """The same without blocking the loop."""
+        await self.held.ashow(None)
+
     def _prepared(
         self, call: Call
     ) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
@@ -125,8 +152,8 @@ class ChatPort:
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
-        if call.hold_back_chars is not None:
-            config = unwatched(config)
+        if call.is_draft:
+            config = self.held.config(call.arm, config)
         arm = as_configured(self.configured.arm(call.arm), config)
         messages = list(self.messages)
         if call.turns is not None:
@@ -184,9 +211,11 @@ class ChatPort:
 
 
 class EventPort(ChatPort):
-    """The same for the content-block protocol of ``stream_events(version="v3")``."""
+    """The same for the content-block protocol of ``stream_events(version="v3")``.
 
-    joins_parts: ClassVar[bool] = False
+    A sync stream of it cannot be closed, so there a draft is read to its end: none of its pieces
+    counts as text.
+    """
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The events of the arm's own stream; the last one carries the decision."""
@@ -210,7 +239,7 @@ class EventPort(ChatPort):
             async with events:
                 pulled = aiter(events)
                 while (event := await coro_with_context(_next(pulled), context)) is not None:
-                    yield _event_piece(call, event)
+                    yield _event_piece(call, event, chars=len(text_shown_by(event)))
                 self.arm_to_whole[call.arm] = stamped(await events.output, call)
 
     def recited_pieces(self, decision: Decision, kept: Kept) -> Iterator[Piece]:
@@ -219,20 +248,17 @@ class EventPort(ChatPort):
             yield Piece(payload=event, visible=True)
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
-        """The arm's stream has put the message together already."""
-        whole = self.arm_to_whole.get(call.arm)
-        if whole is None:
-            raise ArmRefused(
-                f"arm {call.arm!r} was left before its message was whole", arm=call.arm
-            )
-        self.whole = whole
-        return self._reply(call, whole)
+        """A stream that has ended has put the message together; before that, it is its text."""
+        self.whole = self.arm_to_whole.get(call.arm)
+        if self.whole is None:
+            self.whole = AIMessage("".join(text_shown_by(piece.payload) for piece in pieces))
+        return self._reply(call, self.whole)
 
 
 @contextlib.contextmanager
 def _shown_to_watchers(call: Call, config: RunnableConfig) -> Iterator[None]:
     """An arm that fails after its tokens were watched has failed in sight of the consumer."""
-    watcher = watch(config)
+    watcher = None if call.is_draft else watch(config)
     try:
         yield
     except Exception as error:
@@ -287,10 +313,11 @@ def _piece(call: Call, chunk: object, *, first: bool) -> Piece:
     return Piece(payload=payload, visible=shows(message), chars=len(message.text))
 
 
-def _event_piece(call: Call, event: dict[str, Any]) -> Piece:
+def _event_piece(call: Call, event: dict[str, Any], *, chars: int = 0) -> Piece:
     if event["event"] == "message-finish":
         event = stamped_event(event, call)
-    return Piece(payload=event, visible=event["event"].startswith("content-block"))
+    visible = event["event"].startswith("content-block")
+    return Piece(payload=event, visible=visible, chars=chars)
 
 
 def _pass_on(router: Router, decision_id: str, value: float, source: str, correction: bool) -> None:
