@@ -65,14 +65,9 @@ class RoutedEntryPoints(BaseChatModel):
         """Ask one arm."""
         turn = self._turn(input, config, stop, kwargs)
         with router_run(self, turn) as (run, port):
-            if self._is_watched_climbing(turn, port):
-                for _ in drive.stream(turn.flow(), port):
-                    pass
-                message = port.whole_message
-            else:
-                message = drive.run(turn.flow(), port).reply.message
+            message = self._answer(turn, port)
             run.on_chain_end(message)
-        return cast("AIMessage", message)
+        return message
 
     async def ainvoke(
         self,
@@ -85,15 +80,9 @@ class RoutedEntryPoints(BaseChatModel):
         """Ask one arm without blocking the loop."""
         turn = self._turn(input, config, stop, kwargs)
         async with arouter_run(self, turn) as (run, port):
-            if self._is_watched_climbing(turn, port):
-                async with aclosing(drive.astream(turn.flow(), port)) as chunks:
-                    async for _ in chunks:
-                        pass
-                message = port.whole_message
-            else:
-                message = (await drive.arun(turn.flow(), port)).reply.message
+            message = await self._aanswer(turn, port)
             await run.on_chain_end(message)
-        return cast("AIMessage", message)
+        return message
 
     def stream(
         self,
@@ -199,11 +188,26 @@ class RoutedEntryPoints(BaseChatModel):
         """``astream_events(version="v3")``."""
         return aevent_stream(self, self._turn(input, config, stop, kwargs))
 
-    def _is_watched_climbing(self, turn: Turn, port: ChatPort) -> bool:
-        """Whether a whole answer is put together from a stream, for people see it as it comes.
+    def _answer(self, turn: Turn, port: ChatPort) -> AIMessage:
+        if not self._is_watched_climbing(turn, port):
+            return cast("AIMessage", drive.run(turn.flow(), port).reply.message)
+        for _ in drive.stream(turn.flow(), port):
+            pass
+        return port.whole_message
 
-        A cascade must not show them what it rejects. Reading it as a stream it knows from its
-        beginning what to show, as `stream` does.
+    async def _aanswer(self, turn: Turn, port: ChatPort) -> AIMessage:
+        if not self._is_watched_climbing(turn, port):
+            return cast("AIMessage", (await drive.arun(turn.flow(), port)).reply.message)
+        async with aclosing(drive.astream(turn.flow(), port)) as chunks:
+            async for _ in chunks:
+                pass
+        return port.whole_message
+
+    def _is_watched_climbing(self, turn: Turn, port: ChatPort) -> bool:
+        """Whether a whole answer is put together from a stream, as LangChain does for watchers.
+
+        By the beginning of a stream a cascade can tell what to show; by whole answers only at their
+        end, and people would see nothing until then.
         """
         return (
             turn.router.cascade is not None

@@ -93,7 +93,7 @@ class _Kept:
 
     def attribute(self, name: str) -> Any:
         """What stands at this name of the handler, or what keeps such an event back."""
-        if name in _TAPS:
+        if self._streams and name in _TAPS:
             return _untapped
         if name == "run_inline" and self._keeps(name):
             return True  # nothing to wait for, and so nothing to do in a thread
@@ -173,7 +173,7 @@ def _replaced(
     return [id_to_stand_in.get(id(handler), handler) for handler in handlers]
 
 
-def _untapped(run_id: object, output: Any) -> Any:
+def _untapped(_run_id: object, output: Any) -> Any:
     """The chunks of a chain inside an arm, of which only the model's own are told."""
     return output
 

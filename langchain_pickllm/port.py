@@ -152,7 +152,7 @@ class ChatPort:
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
-        if call.is_draft:
+        if call.is_held_back:
             config = self.held.config(call.arm, config)
         arm = as_configured(self.configured.arm(call.arm), config)
         messages = list(self.messages)
@@ -258,7 +258,7 @@ class EventPort(ChatPort):
 @contextlib.contextmanager
 def _shown_to_watchers(call: Call, config: RunnableConfig) -> Iterator[None]:
     """An arm that fails after its tokens were watched has failed in sight of the consumer."""
-    watcher = None if call.is_draft else watch(config)
+    watcher = None if call.is_held_back else watch(config)
     try:
         yield
     except Exception as error:

@@ -33,7 +33,7 @@ DECISION_ID = "pickllm_decision_id"
 def router_run(
     model: BaseChatModel, turn: Turn, kind: type[ChatPort] = ChatPort
 ) -> Iterator[tuple[CallbackManagerForChainRun, ChatPort]]:
-    """A run that is closed with whatever error leaves it, and a port whose arms' runs hang below it.
+    """A run that is closed with whatever error leaves it, and the port whose calls are below it.
 
     An arm's failure leaves it as the arm's own. It begins with the wait for the router's own rate
     limiter, if there is one.

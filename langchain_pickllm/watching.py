@@ -60,5 +60,7 @@ def takes_chunks(config: RunnableConfig) -> bool:
     """Whether someone watches who is told of chunks, not of the events of content-block streams."""
     manager = config.get("callbacks")
     handlers = manager.handlers if isinstance(manager, BaseCallbackManager) else []
-    by_events = [isinstance(each, _V2StreamingCallbackHandler) for each in handlers if watches(each)]
+    by_events = [
+        isinstance(each, _V2StreamingCallbackHandler) for each in handlers if watches(each)
+    ]
     return bool(by_events) and not any(by_events)

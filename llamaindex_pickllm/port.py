@@ -138,7 +138,7 @@ class LLMPort:
     @contextlib.contextmanager
     def _heard(self, call: Call) -> Iterator[None]:
         """What the arm tells inside is noted, and tagged as long as nothing of it is shown."""
-        held = call.hold_back_chars is not None and call.arm not in self.shown
+        held = call.is_held_back and call.arm not in self.shown
         with hearing(self._told(call)), held_back(call.arm) if held else contextlib.nullcontext():
             yield
 

@@ -364,7 +364,7 @@ class Port(Protocol):
         """Ask an arm for its answer piece by piece without blocking the loop."""
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
-        """The answer from all its pieces, of which there is at least one; or what there is of it."""
+        """The answer from its pieces, of which there is at least one; of its first ones, a part."""
 
     def release(self, decision: Decision, reply: Reply) -> None:
         """Tell who watches arms' runs that this reply, held back so far, is what is shown."""

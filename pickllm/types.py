@@ -406,12 +406,12 @@ class Call:
     """The conversation as this arm shall read it; None as it was given."""
     hold_back_chars: int | None = None
     """Show nothing before a `Release`, and stop a stream when so much of it is there, and something
-    to see. 0 is for an answer that is released as soon as that; None shows everything as it comes."""
+    to see. 0 is for what is shown in any case; None shows everything as it comes."""
 
     @property
-    def is_draft(self) -> bool:
-        """Whether what the arm says may be rejected."""
-        return bool(self.hold_back_chars)
+    def is_held_back(self) -> bool:
+        """Whether what the arm says is shown only by a `Release`."""
+        return self.hold_back_chars is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
