@@ -131,11 +131,13 @@ class ChatPort:
 
     def release(self, decision: Decision, reply: Reply) -> None:
         """Who watches hears of the arm's run now, from its beginning."""
-        self.held.show(reply.arm)
+        with _stopped_by_handlers(reply.arm):
+            self.held.show(reply.arm)
 
     async def arelease(self, decision: Decision, reply: Reply) -> None:
         """The same without blocking the loop."""
-        await self.held.ashow(reply.arm)
+        with _stopped_by_handlers(reply.arm):
+            await self.held.ashow(reply.arm)
 
     def close(self) -> None:
         """Nothing more is shown: who watches hears how the runs of drafts ended."""
@@ -266,6 +268,16 @@ def _shown_to_watchers(call: Call, config: RunnableConfig) -> Iterator[None]:
             raise
         broken = f"arm {call.arm!r} broke off: {type(error).__name__}"
         raise ArmError(broken, arm=call.arm, shown=True) from error
+
+
+@contextlib.contextmanager
+def _stopped_by_handlers(arm: str) -> Iterator[None]:
+    """A handler that may raise (``raise_error``) makes the arm fail, as it does within its run."""
+    try:
+        yield
+    except Exception as error:
+        stopped = f"arm {arm!r} was stopped by a handler: {type(error).__name__}"
+        raise ArmError(stopped, arm=arm) from error
 
 
 def _chat_only(call: Call, arm: Runnable[Any, Any]) -> Any:

@@ -339,6 +339,26 @@ def test_handlers_hear_of_a_failure_and_not_of_its_words(read: Any) -> None:
     assert ["start", "start", "ConnectionError", *shown] == handler.told
 
 
+@both_streams
+def test_a_handler_that_may_stop_an_answer_stops_it_before_it_is_shown(read: Any) -> None:
+    """Its error reaches the caller, and the arm that was stopped is booked."""
+
+    class Guard(Listening):
+        """Lets nothing pass."""
+
+        raise_error = True
+
+        def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+            if token:
+                raise PermissionError(token)
+
+    model = climbing("one two three")
+    with pytest.raises(PermissionError, match="one"):
+        read(model, Guard())
+
+    assert 1 == model.stats()["outcome_error"]
+
+
 def test_a_handler_of_the_router_and_of_an_arm_hears_once() -> None:
     """And of the draft no word, as the router's; one that is the arm's alone hears that arm."""
     model, shared, own = climbing(), Listening(), Listening()
