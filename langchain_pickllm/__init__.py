@@ -23,8 +23,9 @@ What it is made of:
     configured.py   the router's cache and output version, handed on     counting.py  token counts
     stickiness.py   which arm a conversation stays with   structured.py  whether an answer parsed
     watching.py     tokens watched inside an invoke       text_models.py completion models as arms
-    held_runs.py    drafts' runs, kept from watchers      threads.py     arms that block
-    local_turns.py  turns for chat templates              tool_binding.py tools, as each arm binds them
+    held_runs.py    what watchers may not see yet         threads.py     arms that block
+    local_turns.py  turns for chat templates
+    tool_binding.py tools, as each arm binds them
 """
 
 from langchain_pickllm.asking import ask_of

@@ -12,6 +12,7 @@ answer, so that no message appears that was never given. Tracers show a draft fo
 Handlers of the arm's own are the arm's, and handlers that listen to no token hear all at once.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -32,6 +33,10 @@ __all__ = ["HeldRuns"]
 
 _TOKENS = ("on_llm_new_token", "on_stream_event")
 _TAPS = ("tap_output_iter", "tap_output_aiter")
+_DEAF = {
+    getattr(kind, at) for kind in (BaseCallbackHandler, AsyncCallbackHandler) for at in _TOKENS
+}
+"""The methods of handlers that do nothing with tokens."""
 
 
 class _Event(NamedTuple):
@@ -84,7 +89,7 @@ class _Kept:
 
     def __init__(self, handler: BaseCallbackHandler) -> None:
         self.handler = handler
-        self.events: list[_Event] = []
+        self.events: deque[_Event] = deque()
         self.fate: Literal["open", "shown", "left"] = "open"
         self._streams = watches(handler)
         self._keeping = self._streams
@@ -108,12 +113,12 @@ class _Kept:
         """What is told now that it is known whether the draft is shown; later events go through."""
         while self.fate == "open":
             with self._lock:
-                events, self.events = self.events, []
-                if not events:
+                if not self.events:
                     self.fate = "shown" if shown else "left"
-            for event in events:
-                if shown or not self._never_of_drafts(event.name):
-                    yield event
+                    return
+                event = self.events.popleft()
+            if shown or not self._never_of_drafts(event.name):
+                yield event
 
     def _keeps(self, name: str) -> bool:
         return self.fate == "open" and (self._keeping or name in _TOKENS)
@@ -160,11 +165,8 @@ def _hears_tokens(handler: BaseCallbackHandler) -> bool:
         return True
     if isinstance(handler, BaseTracer):
         return False
-    deaf = (BaseCallbackHandler, AsyncCallbackHandler)
-    return any(
-        getattr(handler.__class__, name) not in [getattr(kind, name) for kind in deaf]
-        for name in _TOKENS
-    )
+    methods = (getattr(getattr(handler, name), "__func__", None) for name in _TOKENS)
+    return not all(method in _DEAF for method in methods)
 
 
 def _replaced(

@@ -50,11 +50,11 @@ def by_stream(model: Runnable[Any, Any]) -> Any:
 
     def ask(state: Any) -> Any:
         first, *others = model.stream(state["messages"])
-        return first + others
+        return first + others if others else first
 
     async def ask_later(state: Any) -> Any:
         first, *others = [chunk async for chunk in model.astream(state["messages"])]
-        return first + others
+        return first + others if others else first
 
     return RunnableLambda(ask, ask_later)
 
@@ -227,6 +227,25 @@ def test_an_agent_shows_its_turns_word_by_word() -> None:
     assert 3 == sum(bool(getattr(chunk, "tool_call_chunks", ())) for chunk in seen)
     said = [chunk.text for chunk in seen if isinstance(chunk, AIMessageChunk) and chunk.text]
     assert ["It ", "is ", "sunny"] == said
+
+
+WRAPPERS: Mapping[str, Callable[[Any], Runnable[Any, Any]]] = {
+    "sequence": lambda arm: RunnableLambda(lambda messages: messages) | arm,
+    "retry": lambda arm: arm.with_retry(),
+    "function": lambda arm: RunnableLambda(arm.invoke, arm.ainvoke),
+    "bound": lambda arm: arm.bind(stop=["never"]),
+}
+
+
+@every_watcher
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_what_stands_around_an_arm_changes_nothing(watcher: str, wrapper: str) -> None:
+    """Runs of chains inside an arm are kept back with the model's."""
+    climbed = climbing()
+    models = {name: WRAPPERS[wrapper](arm) for name, arm in climbed.models.items()}
+    model = RoutedChatModel(models=models, cascade=climbed.router.cascade)
+
+    assert ["four ", "five ", "six"] == words(watcher, model)
 
 
 # Handlers
@@ -432,6 +451,30 @@ def test_who_is_cancelled_while_a_draft_is_scored_hears_how_it_ended() -> None:
 
     asyncio.run(leave())
     assert ["start", "GeneratorExit"] == handler.told
+
+
+def test_who_is_cancelled_while_words_are_told_hears_how_the_run_ended() -> None:
+    """A handler may be slow; what it has not heard by then are words, and its run is closed."""
+
+    class Slow(AsyncListening):
+        """Never done with its second word."""
+
+        async def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+            await super().on_llm_new_token(token)
+            if token == "two ":
+                await asyncio.Event().wait()
+
+    async def leave() -> list[str]:
+        handler = Slow()
+        chunks = climbing("one two three").astream(QUESTION, {"callbacks": [handler]})
+        task = asyncio.ensure_future(_read(chunks))
+        await until(lambda: "two " in handler.told)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return handler.told
+
+    assert ["start", "one ", "two ", "end"] == asyncio.run(leave())
 
 
 def test_arms_in_threads_of_their_own_are_heard_in_order() -> None:
