@@ -8,7 +8,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from langchain_core.callbacks import (
@@ -35,7 +35,7 @@ from langchain_pickllm.events import aevent_stream, event_stream
 from langchain_pickllm.port import ChatPort
 from langchain_pickllm.runs import arouter_run, router_run
 from langchain_pickllm.turn import Turn
-from langchain_pickllm.watching import takes_chunks
+from langchain_pickllm.watching import watched_by
 from pickllm import drive
 
 __all__ = ["RoutedEntryPoints"]
@@ -189,31 +189,34 @@ class RoutedEntryPoints(BaseChatModel):
         return aevent_stream(self, self._turn(input, config, stop, kwargs))
 
     def _answer(self, turn: Turn, port: ChatPort) -> AIMessage:
-        if not self._is_watched_climbing(turn, port):
+        if (
+            self._seen_as(turn, port) != "chunks"
+        ):  # a sync stream of events is whole before it is seen
             return cast("AIMessage", drive.run(turn.flow(), port).reply.message)
         for _ in drive.stream(turn.flow(), port):
             pass
         return port.whole_message
 
     async def _aanswer(self, turn: Turn, port: ChatPort) -> AIMessage:
-        if not self._is_watched_climbing(turn, port):
+        seen_as = self._seen_as(turn, port)
+        if seen_as is None or (seen_as == "events" and not port.gives_events):
             return cast("AIMessage", (await drive.arun(turn.flow(), port)).reply.message)
-        async with aclosing(drive.astream(turn.flow(), port)) as chunks:
-            async for _ in chunks:
+        port = port.by_events() if seen_as == "events" else port
+        async with aclosing(drive.astream(turn.flow(), port)) as pieces:
+            async for _ in pieces:
                 pass
         return port.whole_message
 
-    def _is_watched_climbing(self, turn: Turn, port: ChatPort) -> bool:
-        """Whether a whole answer is put together from a stream, as LangChain does for watchers.
+    def _seen_as(self, turn: Turn, port: ChatPort) -> Literal["chunks", "events"] | None:
+        """Of what a whole answer is put together, as LangChain does for those who watch.
 
         By the beginning of a stream a cascade can tell what to show; by whole answers only at their
-        end, and people would see nothing until then.
+        end, and people would see nothing until then. None where nobody watches one.
         """
-        return (
-            turn.router.cascade is not None
-            and takes_chunks(port.config)
-            and not self._streaming_disabled(**turn.kwargs)
-        )
+        climbs = turn.router.cascade is not None and turn.request.hold is None
+        if not climbs or self._streaming_disabled(**turn.kwargs):
+            return None
+        return watched_by(port.config)
 
     # Required of every chat model; only wrappers that bypass the public methods come here
 

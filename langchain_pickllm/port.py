@@ -7,7 +7,7 @@ are counted once, on its own run.
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, cast
 
@@ -70,6 +70,15 @@ class ChatPort:
     def whole_message(self) -> AIMessage:
         """The streamed answer as `invoke` gives it."""
         return cast("AIMessage", message_chunk_to_message(self.whole))
+
+    @property
+    def gives_events(self) -> bool:
+        """Whether every arm can be asked for a content-block stream."""
+        return all(chat_model_below(each) is not None for each in self.configured.models.values())
+
+    def by_events(self) -> "EventPort":
+        """The same, with content-block streams."""
+        return EventPort(**{each.name: getattr(self, each.name) for each in fields(self)})
 
     def call(self, call: Call) -> Reply:
         """The arm's ``invoke``."""

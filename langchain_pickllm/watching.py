@@ -5,7 +5,7 @@ With a streaming handler attached (LangGraph's ``stream_mode="messages"``, `astr
 be replaced: whoever watches would see two answers spliced.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
@@ -18,7 +18,7 @@ from langchain_core.tracers._streaming import (
 
 from langchain_pickllm.reading import shows
 
-__all__ = ["Watch", "takes_chunks", "watch", "watches"]
+__all__ = ["Watch", "watch", "watched_by", "watches"]
 
 _MARKS = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 
@@ -56,11 +56,13 @@ def watches(handler: BaseCallbackHandler) -> bool:
     return isinstance(handler, _MARKS)
 
 
-def takes_chunks(config: RunnableConfig) -> bool:
-    """Whether someone watches who is told of chunks, not of the events of content-block streams."""
+def watched_by(config: RunnableConfig) -> Literal["chunks", "events"] | None:
+    """What those who watch are told of: chunks, or the events of content-block streams."""
     manager = config.get("callbacks")
     handlers = manager.handlers if isinstance(manager, BaseCallbackManager) else []
     by_events = [
         isinstance(each, _V2StreamingCallbackHandler) for each in handlers if watches(each)
     ]
-    return bool(by_events) and not any(by_events)
+    if not by_events:
+        return None
+    return "events" if any(by_events) else "chunks"  # LangChain decides so too

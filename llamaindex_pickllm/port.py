@@ -135,12 +135,11 @@ class LLMPort:
         counted = next(filter(reported_usage, reversed(frames[-_LAST:])), whole)
         return self._reply(call, whole, counted)
 
-    @contextlib.contextmanager
-    def _heard(self, call: Call) -> Iterator[None]:
+    def _heard(self, call: Call) -> contextlib.AbstractContextManager[None]:
         """What the arm tells inside is noted, and tagged as long as nothing of it is shown."""
+        heard = hearing(self._told(call))
         held = call.is_held_back and call.arm not in self.shown
-        with hearing(self._told(call)), held_back(call.arm) if held else contextlib.nullcontext():
-            yield
+        return _both(heard, held_back(call.arm)) if held else heard
 
     def _told(self, call: Call) -> dict[int, object]:
         return self.arm_to_heard.setdefault(call.arm, {})
@@ -239,6 +238,14 @@ class LLMPort:
         except Exception:  # arguments that its own reader cannot read
             return False
         return tools_fit([(call.tool_name, call.tool_kwargs) for call in calls], schemas)
+
+
+@contextlib.contextmanager
+def _both(
+    one: contextlib.AbstractContextManager[None], other: contextlib.AbstractContextManager[None]
+) -> Iterator[None]:
+    with one, other:
+        yield
 
 
 def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:

@@ -564,6 +564,42 @@ def test_graphs_that_stream_content_blocks_see_the_answer_shown(small: str) -> N
     assert [["four ", "five ", "six"]] == asyncio.run(read())
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("accepted", [True, False])
+def test_graphs_that_stream_content_blocks_on_a_loop_see_them_come(accepted: bool) -> None:
+    """The arm ends its answer only when somebody has seen how it begins."""
+    model = climbing(("yes " if accepted else "no ") * 9, hold_back_chars=1)
+    seen = threading.Event()
+    _arm(model, "small" if accepted else "large").waits_for = seen
+
+    async def read() -> str:
+        running = await graph(by_invoke(model)).astream_events(ASKED, version="v3")
+        text = ""
+        async for message in running.messages:
+            async for word in message.text:
+                text += word
+                seen.set()
+        return text
+
+    assert ("yes " * 9 if accepted else "four five six") == asyncio.run(read())
+    assert 1 == model.stats()["outcome_ok"]
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_graphs_that_stream_content_blocks_take_every_arm(wrapper: str) -> None:
+    """Those that have no such streams are asked for whole answers."""
+    climbed = climbing()
+    models = {name: WRAPPERS[wrapper](arm) for name, arm in climbed.models.items()}
+    model = RoutedChatModel(models=models, cascade=climbed.router.cascade)
+
+    async def read() -> list[str]:
+        running = await graph(by_invoke(model)).astream_events(ASKED, version="v3")
+        return [word async for message in running.messages async for word in message.text]
+
+    assert ["four ", "five ", "six"] == asyncio.run(read())
+
+
 # Real clients
 
 
