@@ -31,6 +31,7 @@ from langchain_core.outputs import (
 from langchain_core.runnables import RunnableConfig
 
 from langchain_pickllm.batches import configs_for, result_of
+from langchain_pickllm.event_port import by_events
 from langchain_pickllm.events import aevent_stream, event_stream
 from langchain_pickllm.port import ChatPort
 from langchain_pickllm.runs import arouter_run, router_run
@@ -199,13 +200,13 @@ class RoutedEntryPoints(BaseChatModel):
 
     async def _aanswer(self, turn: Turn, port: ChatPort) -> AIMessage:
         seen_as = self._seen_as(turn, port)
-        if seen_as is None or (seen_as == "events" and not port.gives_events):
+        source = by_events(port) if seen_as == "events" else port
+        if seen_as is None or source is None:
             return cast("AIMessage", (await drive.arun(turn.flow(), port)).reply.message)
-        port = port.by_events() if seen_as == "events" else port
-        async with aclosing(drive.astream(turn.flow(), port)) as pieces:
+        async with aclosing(drive.astream(turn.flow(), source)) as pieces:
             async for _ in pieces:
                 pass
-        return port.whole_message
+        return source.whole_message
 
     def _seen_as(self, turn: Turn, port: ChatPort) -> Literal["chunks", "events"] | None:
         """Of what a whole answer is put together, as LangChain does for those who watch.

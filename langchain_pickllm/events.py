@@ -15,7 +15,7 @@ from langchain_core.language_models.chat_model_stream import (
     ChatModelStream,
 )
 
-from langchain_pickllm.port import EventPort
+from langchain_pickllm.event_port import EventPort
 from langchain_pickllm.runs import arouter_run, router_run
 from langchain_pickllm.turn import Turn
 from pickllm import drive

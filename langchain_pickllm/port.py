@@ -7,7 +7,7 @@ are counted once, on its own run.
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -19,23 +19,16 @@ from langchain_core.runnables.utils import coro_with_context
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.conversation import is_plain, messages_of
 from langchain_pickllm.held_runs import HeldRuns
-from langchain_pickllm.reading import (
-    came_from_cache,
-    finish_reason_of,
-    shows,
-    text_shown_by,
-    usage_of,
-)
-from langchain_pickllm.recital import recited_chunk, recited_events, recited_message
+from langchain_pickllm.reading import came_from_cache, finish_reason_of, shows, usage_of
+from langchain_pickllm.recital import recited_chunk, recited_message
 from langchain_pickllm.shapes import Shape
-from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
+from langchain_pickllm.stamp import stamp_on, stamped, unstamped
 from langchain_pickllm.threads import in_thread
 from langchain_pickllm.tool_binding import TOOLS, bound_to
 from langchain_pickllm.watching import watch
 from langchain_pickllm.wrappers import (
     answers_in_thread,
     as_configured,
-    chat_model_below,
     router_inside,
     taken_by,
 )
@@ -44,7 +37,7 @@ from pickllm.router import Router
 from pickllm.tool_fit import tools_fit
 from pickllm.types import Call, Decision, Kept, Piece, Reply
 
-__all__ = ["ChatPort", "EventPort"]
+__all__ = ["ChatPort"]
 
 
 @dataclass(kw_only=True)
@@ -62,23 +55,12 @@ class ChatPort:
     """The shape that the answer shall have."""
     whole: Any = None
     """The streamed answer as one message, once it has ended."""
-    arm_to_whole: dict[str, Any] = field(default_factory=dict)
-    """The messages of content-block streams, which put them together themselves."""
     held: HeldRuns = field(default_factory=HeldRuns, repr=False)
 
     @property
     def whole_message(self) -> AIMessage:
         """The streamed answer as `invoke` gives it."""
         return cast("AIMessage", message_chunk_to_message(self.whole))
-
-    @property
-    def gives_events(self) -> bool:
-        """Whether every arm can be asked for a content-block stream."""
-        return all(chat_model_below(each) is not None for each in self.configured.models.values())
-
-    def by_events(self) -> "EventPort":
-        """The same, with content-block streams."""
-        return EventPort(**{each.name: getattr(self, each.name) for each in fields(self)})
 
     def call(self, call: Call) -> Reply:
         """The arm's ``invoke``."""
@@ -221,51 +203,6 @@ class ChatPort:
             self.router.relay(call.decision.id, tell, arm=call.arm)
 
 
-class EventPort(ChatPort):
-    """The same for the content-block protocol of ``stream_events(version="v3")``.
-
-    A sync stream of it cannot be closed, so there a draft is read to its end: none of its pieces
-    counts as text.
-    """
-
-    def stream(self, call: Call) -> Iterator[Piece]:
-        """The events of the arm's own stream; the last one carries the decision."""
-        arm, messages, config, kwargs = self._prepared(call)
-        with set_config_context(config) as context:
-            start = _chat_only(call, arm).stream_events
-            events = context.run(start, messages, config, version="v3", **kwargs)
-            pulled = iter(events)
-            while (event := context.run(next, pulled, None)) is not None:
-                yield _event_piece(call, event)
-        self.arm_to_whole[call.arm] = stamped(events.output, call)
-
-    async def _on_loop(self, call: Call) -> AsyncGenerator[Piece, None]:
-        """The events of the arm's own stream; the last one carries the decision."""
-        arm, messages, config, kwargs = self._prepared(call)
-        with set_config_context(config) as context:
-            start = _chat_only(call, arm).astream_events
-            events = await coro_with_context(
-                start(messages, config, version="v3", **kwargs), context
-            )
-            async with events:
-                pulled = aiter(events)
-                while (event := await coro_with_context(_next(pulled), context)) is not None:
-                    yield _event_piece(call, event, chars=len(text_shown_by(event)))
-                self.arm_to_whole[call.arm] = stamped(await events.output, call)
-
-    def recited_pieces(self, decision: Decision, kept: Kept) -> Iterator[Piece]:
-        """The same as the events of a stream."""
-        for event in recited_events(recited_message(decision, kept)):
-            yield Piece(payload=event, visible=True)
-
-    def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
-        """A stream that has ended has put the message together; before that, it is its text."""
-        self.whole = self.arm_to_whole.get(call.arm)
-        if self.whole is None:
-            self.whole = AIMessage("".join(text_shown_by(piece.payload) for piece in pieces))
-        return self._reply(call, self.whole)
-
-
 @contextlib.contextmanager
 def _shown_to_watchers(call: Call, config: RunnableConfig) -> Iterator[None]:
     """An arm that fails after its tokens were watched has failed in sight of the consumer."""
@@ -287,15 +224,6 @@ def _stopped_by_handlers(arm: str) -> Iterator[None]:
     except Exception as error:
         stopped = f"arm {arm!r} was stopped by a handler: {type(error).__name__}"
         raise ArmError(stopped, arm=arm) from error
-
-
-def _chat_only(call: Call, arm: Runnable[Any, Any]) -> Any:
-    """The arm, which must be a chat model: others have no content-block streams."""
-    if chat_model_below(arm) is None:
-        raise ArmRefused(
-            f"arm {call.arm!r} is no chat model, and content-block streams need one", arm=call.arm
-        )
-    return arm
 
 
 async def _in_threads(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
@@ -332,13 +260,6 @@ def _piece(call: Call, chunk: object, *, first: bool) -> Piece:
     message = _checked(call, chunk)
     payload = stamped(message, call) if first else message
     return Piece(payload=payload, visible=shows(message), chars=len(message.text))
-
-
-def _event_piece(call: Call, event: dict[str, Any], *, chars: int = 0) -> Piece:
-    if event["event"] == "message-finish":
-        event = stamped_event(event, call)
-    visible = event["event"].startswith("content-block")
-    return Piece(payload=event, visible=visible, chars=chars)
 
 
 def _pass_on(router: Router, decision_id: str, value: float, source: str, correction: bool) -> None:
