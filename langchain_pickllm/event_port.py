@@ -1,7 +1,7 @@
 """Arms asked for content-block streams, behind the core's port."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -20,16 +20,12 @@ from pickllm.types import Call, Decision, Kept, Piece, Reply
 __all__ = ["EventPort", "by_events"]
 
 
-@dataclass(kw_only=True)
 class EventPort(ChatPort):
     """A pool's models for the content-block protocol of ``stream_events(version="v3")``.
 
     A sync stream of it cannot be closed, so there a draft is read to its end: none of its pieces
     counts as text.
     """
-
-    arm_to_whole: dict[str, Any] = field(default_factory=dict)
-    """The messages of streams that have ended, which put them together themselves."""
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The events of the arm's own stream; the last one carries the decision."""

@@ -55,6 +55,8 @@ class ChatPort:
     """The shape that the answer shall have."""
     whole: Any = None
     """The streamed answer as one message, once it has ended."""
+    arm_to_whole: dict[str, Any] = field(default_factory=dict)
+    """The messages of content-block streams, which put them together themselves."""
     held: HeldRuns = field(default_factory=HeldRuns, repr=False)
 
     @property
