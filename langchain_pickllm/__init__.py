@@ -16,14 +16,15 @@ What it is made of:
 
     entry_points.py every way in           turn.py        one call, read into the core's request
     runs.py         the router's run       port.py        the arms, called for the core
-    events.py       content-block streams  batches.py     what generate takes and gives
+    events.py       content-block streams  event_port.py  arms asked for those
     reading.py      prompt, needs, usage   stamp.py       the decision in a message
     arms.py         what models say of themselves         wrappers.py    models inside wrappers
     arguments.py    whose argument is what                opening.py     models opened by name
     configured.py   the router's cache and output version, handed on     counting.py  token counts
     stickiness.py   which arm a conversation stays with   structured.py  whether an answer parsed
     watching.py     tokens watched inside an invoke       text_models.py completion models as arms
-    local_turns.py  turns for chat templates              threads.py     arms that block
+    held_runs.py    what watchers may not see yet         threads.py     arms that block
+    local_turns.py  turns for chat templates              batches.py     what generate gives
     tool_binding.py tools, as each arm binds them
 """
 

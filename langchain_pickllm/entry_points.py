@@ -8,7 +8,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from langchain_core.callbacks import (
@@ -31,9 +31,12 @@ from langchain_core.outputs import (
 from langchain_core.runnables import RunnableConfig
 
 from langchain_pickllm.batches import configs_for, result_of
+from langchain_pickllm.event_port import by_events
 from langchain_pickllm.events import aevent_stream, event_stream
+from langchain_pickllm.port import ChatPort
 from langchain_pickllm.runs import arouter_run, router_run
 from langchain_pickllm.turn import Turn
+from langchain_pickllm.watching import watched_by
 from pickllm import drive
 
 __all__ = ["RoutedEntryPoints"]
@@ -62,10 +65,10 @@ class RoutedEntryPoints(BaseChatModel):
     ) -> AIMessage:
         """Ask one arm."""
         turn = self._turn(input, config, stop, kwargs)
-        with router_run(self, turn) as run:
-            routed = drive.run(turn.flow(), turn.port(run.get_child()))
-            run.on_chain_end(routed.reply.message)
-        return cast("AIMessage", routed.reply.message)
+        with router_run(self, turn) as (run, port):
+            message = self._answer(turn, port)
+            run.on_chain_end(message)
+        return message
 
     async def ainvoke(
         self,
@@ -77,10 +80,10 @@ class RoutedEntryPoints(BaseChatModel):
     ) -> AIMessage:
         """Ask one arm without blocking the loop."""
         turn = self._turn(input, config, stop, kwargs)
-        async with arouter_run(self, turn) as run:
-            routed = await drive.arun(turn.flow(), turn.port(run.get_child()))
-            await run.on_chain_end(routed.reply.message)
-        return cast("AIMessage", routed.reply.message)
+        async with arouter_run(self, turn) as (run, port):
+            message = await self._aanswer(turn, port)
+            await run.on_chain_end(message)
+        return message
 
     def stream(
         self,
@@ -95,8 +98,7 @@ class RoutedEntryPoints(BaseChatModel):
             yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
             return
         turn = self._turn(input, config, stop, kwargs)
-        with router_run(self, turn) as run:
-            port = turn.port(run.get_child())
+        with router_run(self, turn) as (run, port):
             yield from drive.stream(turn.flow(), port)
             run.on_chain_end(port.whole)
 
@@ -113,8 +115,7 @@ class RoutedEntryPoints(BaseChatModel):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
         turn = self._turn(input, config, stop, kwargs)
-        async with arouter_run(self, turn) as run:
-            port = turn.port(run.get_child())
+        async with arouter_run(self, turn) as (run, port):
             async with aclosing(drive.astream(turn.flow(), port)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -187,6 +188,36 @@ class RoutedEntryPoints(BaseChatModel):
     ) -> AsyncChatModelStream:
         """``astream_events(version="v3")``."""
         return aevent_stream(self, self._turn(input, config, stop, kwargs))
+
+    def _answer(self, turn: Turn, port: ChatPort) -> AIMessage:
+        if (
+            self._seen_as(turn, port) != "chunks"
+        ):  # a sync stream of events is whole before it is seen
+            return cast("AIMessage", drive.run(turn.flow(), port).reply.message)
+        for _ in drive.stream(turn.flow(), port):
+            pass
+        return port.whole_message
+
+    async def _aanswer(self, turn: Turn, port: ChatPort) -> AIMessage:
+        seen_as = self._seen_as(turn, port)
+        source = by_events(port) if seen_as == "events" else port
+        if seen_as is None or source is None:
+            return cast("AIMessage", (await drive.arun(turn.flow(), port)).reply.message)
+        async with aclosing(drive.astream(turn.flow(), source)) as pieces:
+            async for _ in pieces:
+                pass
+        return source.whole_message
+
+    def _seen_as(self, turn: Turn, port: ChatPort) -> Literal["chunks", "events"] | None:
+        """Of what a whole answer is put together, as LangChain does for those who watch.
+
+        By the beginning of a stream a cascade can tell what to show; by whole answers only at their
+        end, and people would see nothing until then. None where nobody watches one.
+        """
+        climbs = turn.router.cascade is not None and turn.request.hold is None
+        if not climbs or self._streaming_disabled(**turn.kwargs):
+            return None
+        return watched_by(port.config)
 
     # Required of every chat model; only wrappers that bypass the public methods come here
 

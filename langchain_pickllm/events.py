@@ -15,7 +15,7 @@ from langchain_core.language_models.chat_model_stream import (
     ChatModelStream,
 )
 
-from langchain_pickllm.port import EventPort
+from langchain_pickllm.event_port import EventPort
 from langchain_pickllm.runs import arouter_run, router_run
 from langchain_pickllm.turn import Turn
 from pickllm import drive
@@ -78,15 +78,13 @@ def aevent_stream(model: "RoutedEntryPoints", turn: Turn) -> AsyncChatModelStrea
 
 
 def _events(model: "RoutedEntryPoints", turn: Turn) -> Iterator[dict[str, Any]]:
-    with router_run(model, turn) as run:
-        port = turn.port(run.get_child(), EventPort)
+    with router_run(model, turn, EventPort) as (run, port):
         yield from drive.stream(turn.flow(), port)
         run.on_chain_end(port.whole)
 
 
 async def _aevents(model: "RoutedEntryPoints", turn: Turn) -> AsyncGenerator[dict[str, Any], None]:
-    async with arouter_run(model, turn) as run:
-        port = turn.port(run.get_child(), EventPort)
+    async with arouter_run(model, turn, EventPort) as (run, port):
         async with contextlib.aclosing(drive.astream(turn.flow(), port)) as events:
             async for event in events:
                 yield event

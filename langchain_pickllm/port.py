@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -18,17 +18,17 @@ from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
 from langchain_pickllm.conversation import is_plain, messages_of
+from langchain_pickllm.held_runs import HeldRuns
 from langchain_pickllm.reading import came_from_cache, finish_reason_of, shows, usage_of
-from langchain_pickllm.recital import recited_chunk, recited_events, recited_message
+from langchain_pickllm.recital import recited_chunk, recited_message
 from langchain_pickllm.shapes import Shape
-from langchain_pickllm.stamp import stamp_on, stamped, stamped_event, unstamped
+from langchain_pickllm.stamp import stamp_on, stamped, unstamped
 from langchain_pickllm.threads import in_thread
 from langchain_pickllm.tool_binding import TOOLS, bound_to
-from langchain_pickllm.watching import unwatched, watch
+from langchain_pickllm.watching import watch
 from langchain_pickllm.wrappers import (
     answers_in_thread,
     as_configured,
-    chat_model_below,
     router_inside,
     taken_by,
 )
@@ -37,7 +37,7 @@ from pickllm.router import Router
 from pickllm.tool_fit import tools_fit
 from pickllm.types import Call, Decision, Kept, Piece, Reply
 
-__all__ = ["ChatPort", "EventPort"]
+__all__ = ["ChatPort"]
 
 
 @dataclass(kw_only=True)
@@ -57,8 +57,12 @@ class ChatPort:
     """The streamed answer as one message, once it has ended."""
     arm_to_whole: dict[str, Any] = field(default_factory=dict)
     """The messages of content-block streams, which put them together themselves."""
+    held: HeldRuns = field(default_factory=HeldRuns, repr=False)
 
-    joins_parts: ClassVar[bool] = True
+    @property
+    def whole_message(self) -> AIMessage:
+        """The streamed answer as `invoke` gives it."""
+        return cast("AIMessage", message_chunk_to_message(self.whole))
 
     def call(self, call: Call) -> Reply:
         """The arm's ``invoke``."""
@@ -118,6 +122,24 @@ class ChatPort:
         self.whole = first + others if others else first
         return self._reply(call, self.whole)
 
+    def release(self, decision: Decision, reply: Reply) -> None:
+        """Who watches hears of the arm's run now, from its beginning."""
+        with _stopped_by_handlers(reply.arm):
+            self.held.show(reply.arm)
+
+    async def arelease(self, decision: Decision, reply: Reply) -> None:
+        """The same without blocking the loop."""
+        with _stopped_by_handlers(reply.arm):
+            await self.held.ashow(reply.arm)
+
+    def close(self) -> None:
+        """Nothing more is shown: who watches hears how the runs of drafts ended."""
+        self.held.show(None)
+
+    async def aclose(self) -> None:
+        """The same without blocking the loop."""
+        await self.held.ashow(None)
+
     def _prepared(
         self, call: Call
     ) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
@@ -125,8 +147,8 @@ class ChatPort:
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
         config = patch_config(self.config)
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
-        if call.hold_back_chars is not None:
-            config = unwatched(config)
+        if call.is_held_back:
+            config = self.held.config(call.arm, config)
         arm = as_configured(self.configured.arm(call.arm), config)
         messages = list(self.messages)
         if call.turns is not None:
@@ -183,56 +205,10 @@ class ChatPort:
             self.router.relay(call.decision.id, tell, arm=call.arm)
 
 
-class EventPort(ChatPort):
-    """The same for the content-block protocol of ``stream_events(version="v3")``."""
-
-    joins_parts: ClassVar[bool] = False
-
-    def stream(self, call: Call) -> Iterator[Piece]:
-        """The events of the arm's own stream; the last one carries the decision."""
-        arm, messages, config, kwargs = self._prepared(call)
-        with set_config_context(config) as context:
-            start = _chat_only(call, arm).stream_events
-            events = context.run(start, messages, config, version="v3", **kwargs)
-            pulled = iter(events)
-            while (event := context.run(next, pulled, None)) is not None:
-                yield _event_piece(call, event)
-        self.arm_to_whole[call.arm] = stamped(events.output, call)
-
-    async def _on_loop(self, call: Call) -> AsyncGenerator[Piece, None]:
-        """The events of the arm's own stream; the last one carries the decision."""
-        arm, messages, config, kwargs = self._prepared(call)
-        with set_config_context(config) as context:
-            start = _chat_only(call, arm).astream_events
-            events = await coro_with_context(
-                start(messages, config, version="v3", **kwargs), context
-            )
-            async with events:
-                pulled = aiter(events)
-                while (event := await coro_with_context(_next(pulled), context)) is not None:
-                    yield _event_piece(call, event)
-                self.arm_to_whole[call.arm] = stamped(await events.output, call)
-
-    def recited_pieces(self, decision: Decision, kept: Kept) -> Iterator[Piece]:
-        """The same as the events of a stream."""
-        for event in recited_events(recited_message(decision, kept)):
-            yield Piece(payload=event, visible=True)
-
-    def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
-        """The arm's stream has put the message together already."""
-        whole = self.arm_to_whole.get(call.arm)
-        if whole is None:
-            raise ArmRefused(
-                f"arm {call.arm!r} was left before its message was whole", arm=call.arm
-            )
-        self.whole = whole
-        return self._reply(call, whole)
-
-
 @contextlib.contextmanager
 def _shown_to_watchers(call: Call, config: RunnableConfig) -> Iterator[None]:
     """An arm that fails after its tokens were watched has failed in sight of the consumer."""
-    watcher = watch(config)
+    watcher = None if call.is_held_back else watch(config)
     try:
         yield
     except Exception as error:
@@ -242,13 +218,14 @@ def _shown_to_watchers(call: Call, config: RunnableConfig) -> Iterator[None]:
         raise ArmError(broken, arm=call.arm, shown=True) from error
 
 
-def _chat_only(call: Call, arm: Runnable[Any, Any]) -> Any:
-    """The arm, which must be a chat model: others have no content-block streams."""
-    if chat_model_below(arm) is None:
-        raise ArmRefused(
-            f"arm {call.arm!r} is no chat model, and content-block streams need one", arm=call.arm
-        )
-    return arm
+@contextlib.contextmanager
+def _stopped_by_handlers(arm: str) -> Iterator[None]:
+    """A handler that may raise (``raise_error``) makes the arm fail, as it does within its run."""
+    try:
+        yield
+    except Exception as error:
+        stopped = f"arm {arm!r} was stopped by a handler: {type(error).__name__}"
+        raise ArmError(stopped, arm=arm) from error
 
 
 async def _in_threads(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
@@ -285,12 +262,6 @@ def _piece(call: Call, chunk: object, *, first: bool) -> Piece:
     message = _checked(call, chunk)
     payload = stamped(message, call) if first else message
     return Piece(payload=payload, visible=shows(message), chars=len(message.text))
-
-
-def _event_piece(call: Call, event: dict[str, Any]) -> Piece:
-    if event["event"] == "message-finish":
-        event = stamped_event(event, call)
-    return Piece(payload=event, visible=event["event"].startswith("content-block"))
 
 
 def _pass_on(router: Router, decision_id: str, value: float, source: str, correction: bool) -> None:

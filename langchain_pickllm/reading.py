@@ -18,6 +18,7 @@ __all__ = [
     "needs_of",
     "prompt_text",
     "shows",
+    "text_shown_by",
     "tokens_of",
     "usage_of",
 ]
@@ -93,6 +94,12 @@ def shows(message: AIMessage) -> bool:
         if any(block.get("type") != "text" for block in blocks):
             return True
     return bool(message.text or message.tool_calls or getattr(message, "tool_call_chunks", None))
+
+
+def text_shown_by(event: Mapping[str, Any]) -> str:
+    """What an event of a content-block stream adds to the text; empty for most."""
+    delta: Mapping[str, Any] = event.get("delta") or {}
+    return str(delta.get("text", "")) if delta.get("type") == "text-delta" else ""
 
 
 def came_from_cache(message: AIMessage) -> bool:

@@ -19,6 +19,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel
 
+from langchain_pickllm.port import ChatPort
 from langchain_pickllm.turn import Turn
 from pickllm.errors import ArmError
 
@@ -29,10 +30,13 @@ DECISION_ID = "pickllm_decision_id"
 
 
 @contextlib.contextmanager
-def router_run(model: BaseChatModel, turn: Turn) -> Iterator[CallbackManagerForChainRun]:
-    """A run that is closed with whatever error leaves it; an arm's failure as the arm's own.
+def router_run(
+    model: BaseChatModel, turn: Turn, kind: type[ChatPort] = ChatPort
+) -> Iterator[tuple[CallbackManagerForChainRun, ChatPort]]:
+    """A run that is closed with whatever error leaves it, and the port whose calls are below it.
 
-    It begins with the wait for the router's own rate limiter, if there is one.
+    An arm's failure leaves it as the arm's own. It begins with the wait for the router's own rate
+    limiter, if there is one.
     """
     run: CallbackManagerForChainRun = _manager(CallbackManager, model, turn).on_chain_start(
         None, {"input": turn.messages}, name=_name(model, turn), run_id=turn.run_id
@@ -40,7 +44,8 @@ def router_run(model: BaseChatModel, turn: Turn) -> Iterator[CallbackManagerForC
     try:
         if model.rate_limiter is not None:
             model.rate_limiter.acquire(blocking=True)
-        yield run
+        with contextlib.closing(turn.port(run.get_child(), kind)) as port:
+            yield run, port
     except ArmError as error:
         run.on_chain_error(error.original)
         raise error.original from error.original.__cause__
@@ -51,8 +56,8 @@ def router_run(model: BaseChatModel, turn: Turn) -> Iterator[CallbackManagerForC
 
 @contextlib.asynccontextmanager
 async def arouter_run(
-    model: BaseChatModel, turn: Turn
-) -> AsyncIterator[AsyncCallbackManagerForChainRun]:
+    model: BaseChatModel, turn: Turn, kind: type[ChatPort] = ChatPort
+) -> AsyncIterator[tuple[AsyncCallbackManagerForChainRun, ChatPort]]:
     """The same under async."""
     run: AsyncCallbackManagerForChainRun = await _manager(
         AsyncCallbackManager, model, turn
@@ -60,7 +65,8 @@ async def arouter_run(
     try:
         if model.rate_limiter is not None:
             await model.rate_limiter.aacquire(blocking=True)
-        yield run
+        async with contextlib.aclosing(turn.port(run.get_child(), kind)) as port:
+            yield run, port
     except ArmError as error:
         await run.on_chain_error(error.original)
         raise error.original from error.original.__cause__

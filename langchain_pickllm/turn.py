@@ -99,7 +99,7 @@ class Turn:
         """The request as steps for a driver."""
         return self.router.flow(self.request)
 
-    def port(self, child: Callbacks, kind: type[ChatPort] = ChatPort) -> ChatPort:
+    def port(self, child: Callbacks, kind: type[ChatPort]) -> ChatPort:
         """The pool's models, bound to this call; ``child`` puts their runs below the router's."""
         return kind(
             router=self.router,

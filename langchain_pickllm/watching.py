@@ -5,12 +5,10 @@ With a streaming handler attached (LangGraph's ``stream_mode="messages"``, `astr
 be replaced: whoever watches would see two answers spliced.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tracers import BaseTracer
 
 # the marks by which LangChain itself knows that someone watches; they have no public name
 from langchain_core.tracers._streaming import (
@@ -20,7 +18,7 @@ from langchain_core.tracers._streaming import (
 
 from langchain_pickllm.reading import shows
 
-__all__ = ["Watch", "unwatched", "watch"]
+__all__ = ["Watch", "watch", "watched_by", "watches"]
 
 _MARKS = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 
@@ -46,47 +44,25 @@ class Watch(BaseCallbackHandler):
 def watch(config: RunnableConfig) -> Watch | None:
     """Watch along with a streaming handler of this config, if there is one."""
     manager = config.get("callbacks")
-    if not isinstance(manager, BaseCallbackManager):
-        return None
-    if not any(isinstance(handler, _MARKS) for handler in manager.handlers):
+    if not isinstance(manager, BaseCallbackManager) or not any(map(watches, manager.handlers)):
         return None
     watcher = Watch()
     manager.add_handler(watcher)
     return watcher
 
 
-def unwatched(config: RunnableConfig) -> RunnableConfig:
-    """The config for a draft: what a cascade may reject is nothing to be seen as it comes.
+def watches(handler: BaseCallbackHandler) -> bool:
+    """Whether LangChain streams a model's ``invoke`` for this handler."""
+    return isinstance(handler, _MARKS)
 
-    Who streams an arm's run on (`astream_events`, LangGraph's messages) is left out; others hear of
-    the run and its end, with its usage, and of no token. Tracers are told all: they show a draft
-    for what it was. Handlers of the arm's own are the arm's.
-    """
+
+def watched_by(config: RunnableConfig) -> Literal["chunks", "events"] | None:
+    """What those who watch are told of: chunks, or the events of content-block streams."""
     manager = config.get("callbacks")
-    if not isinstance(manager, BaseCallbackManager):
-        return config
-    manager = manager.copy()
-    manager.handlers = _for_drafts(manager.handlers)
-    manager.inheritable_handlers = _for_drafts(manager.inheritable_handlers)
-    return {**config, "callbacks": manager}
-
-
-def _for_drafts(handlers: Sequence[BaseCallbackHandler]) -> list[BaseCallbackHandler]:
-    heard = [handler for handler in handlers if not isinstance(handler, _MARKS)]
-    return [each if isinstance(each, BaseTracer) else _Muted(each) for each in heard]
-
-
-class _Muted(BaseCallbackHandler):
-    """Stands for a handler, and keeps tokens from it."""
-
-    def __init__(self, handler: BaseCallbackHandler) -> None:
-        self._handler = handler
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in {"on_llm_new_token", "on_stream_event"}:
-            return _ignore
-        handler = object.__getattribute__(self, "__dict__").get("_handler")
-        return object.__getattribute__(self, name) if handler is None else getattr(handler, name)
-
-
-def _ignore(*_: Any, **__: Any) -> None: ...
+    handlers = manager.handlers if isinstance(manager, BaseCallbackManager) else []
+    by_events = [
+        isinstance(each, _V2StreamingCallbackHandler) for each in handlers if watches(each)
+    ]
+    if not by_events:
+        return None
+    return "events" if any(by_events) else "chunks"  # LangChain decides so too

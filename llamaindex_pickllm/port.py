@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from llama_index.core.agent.react.formatter import ReActChatFormatter
 from llama_index.core.agent.react.output_parser import ReActOutputParser
@@ -32,7 +32,7 @@ from llamaindex_pickllm.reading import (
 from llamaindex_pickllm.recital import recited
 from llamaindex_pickllm.stamp import stamped
 from llamaindex_pickllm.threads import in_thread, in_threads
-from llamaindex_pickllm.tracing import tell
+from llamaindex_pickllm.tracing import held_back, tell, tell_shown
 from pickllm.errors import ArmRefused
 from pickllm.tool_fit import tools_fit
 from pickllm.types import Call, Decision, Kept, Piece, Reply
@@ -71,19 +71,19 @@ class LLMPort:
     """Id of the run around it, by which its conversation is known."""
     arm_to_heard: dict[str, dict[int, object]] = field(default_factory=dict, repr=False)
     """What each arm reported, for answers that say nothing of it themselves."""
-
-    joins_parts: ClassVar[bool] = True
+    shown: set[str] = field(default_factory=set)
+    """Arms whose answers were held back, and are not any more."""
 
     def call(self, call: Call) -> Reply:
         """The arm's own method."""
-        with hearing(self._told(call)):
+        with self._heard(call):
             answer = self._ready(call, method_of(self.asked.method))()
         return self._reply(call, answer)
 
     async def acall(self, call: Call) -> Reply:
         """The arm's own async method; where it would block the loop, the sync one in a thread."""
         name = method_of(self.asked.method, is_async=True)
-        with hearing(self._told(call)):
+        with self._heard(call):
             if blocks_the_loop(self.llms[call.arm], name):
                 answer = await in_thread(self._ready(call, method_of(self.asked.method)))
             else:
@@ -92,10 +92,11 @@ class LLMPort:
 
     def stream(self, call: Call) -> Iterator[Piece]:
         """The frames of the arm's own stream, each with the decision."""
-        frames = self._ready(call, method_of(self.asked.method, stream=True))()
+        with self._heard(call):
+            frames = self._ready(call, method_of(self.asked.method, stream=True))()
         try:
             while True:
-                with hearing(self._told(call)):
+                with self._heard(call):
                     frame = next(frames, None)
                 if frame is None:
                     break
@@ -113,11 +114,11 @@ class LLMPort:
                 yield piece
 
     async def _on_loop(self, call: Call, name: str) -> AsyncGenerator[Piece, None]:
-        with hearing(self._told(call)):
+        with self._heard(call):
             frames = await self._ready(call, name)()
         try:
             while True:
-                with hearing(self._told(call)):
+                with self._heard(call):
                     frame = await anext(frames, None)
                 if frame is None:
                     break
@@ -133,6 +134,12 @@ class LLMPort:
         whole = next((frame for frame in reversed(frames) if shows(frame)), frames[-1])
         counted = next(filter(reported_usage, reversed(frames[-_LAST:])), whole)
         return self._reply(call, whole, counted)
+
+    def _heard(self, call: Call) -> contextlib.AbstractContextManager[None]:
+        """What the arm tells inside is noted, and tagged as long as nothing of it is shown."""
+        heard = hearing(self._told(call))
+        held = call.is_held_back and call.arm not in self.shown
+        return _both(heard, held_back(call.arm)) if held else heard
 
     def _told(self, call: Call) -> dict[int, object]:
         return self.arm_to_heard.setdefault(call.arm, {})
@@ -197,6 +204,15 @@ class LLMPort:
             plain=not isinstance(answer, ChatResponse) or is_plain(answer.message),
         )
 
+    def release(self, decision: Decision, reply: Reply) -> None:
+        """Who watches hears of it, and of the rest of the answer as it comes."""
+        self.shown.add(reply.arm)
+        tell_shown(decision.id, reply.arm, reply.text)
+
+    async def arelease(self, decision: Decision, reply: Reply) -> None:
+        """The same; handlers of events are called as they are without a loop."""
+        self.release(decision, reply)
+
     def recited(self, decision: Decision, kept: Kept) -> Reply:
         """An answer that was kept, as what the method returns."""
         message = recited(self.asked, decision, kept)
@@ -222,6 +238,14 @@ class LLMPort:
         except Exception:  # arguments that its own reader cannot read
             return False
         return tools_fit([(call.tool_name, call.tool_kwargs) for call in calls], schemas)
+
+
+@contextlib.contextmanager
+def _both(
+    one: contextlib.AbstractContextManager[None], other: contextlib.AbstractContextManager[None]
+) -> Iterator[None]:
+    with one, other:
+        yield
 
 
 def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:

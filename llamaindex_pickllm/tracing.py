@@ -1,4 +1,4 @@
-"""Where in LlamaIndex's tracing a decision was made, and the event that tells of it.
+"""Where in LlamaIndex's tracing a decision was made, and the events that tell of it.
 
 Much of the framework drops a response and keeps its text: queries, predictions, agents. So each
 decision is found under the ids of the spans around it, too, and under the ids that users put into
@@ -9,6 +9,7 @@ the tags around it: a stream may be read where they are no more.
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
-from llama_index_instrumentation.dispatcher import active_instrument_tags
+from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
 
 from llamaindex_pickllm.hearing import HearingHandler
 from llamaindex_pickllm.streams import abelow, below
@@ -28,10 +29,13 @@ from pickllm.types import Call
 __all__ = [
     "QuietSpanHandler",
     "RoutingEvent",
+    "ShownEvent",
+    "held_back",
     "install",
     "run_around",
     "span_chain",
     "tell",
+    "tell_shown",
     "tenant_around",
     "traces_around",
 ]
@@ -41,6 +45,8 @@ _RUN_ID = "llamaindex.run_id"
 
 V = TypeVar("V")
 
+_HELD_BACK = "pickllm_held_back"
+"""The tag of what an arm tells while its answer is not shown yet, if ever; its value is the arm."""
 _REMEMBERED = 20_000
 """Spans whose parent is known; ended ones are kept, for streams are read after their spans."""
 _DEEPEST = 64
@@ -70,6 +76,20 @@ class RoutingEvent(BaseEvent):
     def class_name(cls) -> str:
         """As it appears in traces."""
         return "PickLLMRoutingEvent"
+
+
+class ShownEvent(BaseEvent):
+    """An answer that was held back is shown from now on; a cascade's are, and kept ones."""
+
+    decision_id: str
+    arm: str
+    text: str
+    """What there is of it so far: the whole, unless it is a stream that goes on."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As it appears in traces."""
+        return "PickLLMShownEvent"
 
 
 class QuietSpanHandler(BaseSpanHandler[BaseSpan]):
@@ -156,8 +176,7 @@ def tenant_around() -> str:
 
 def tell(call: Call) -> None:
     """Dispatch the event of a call, if anybody could hear it."""
-    handlers = (*_dispatcher.event_handlers, *_dispatcher.root.event_handlers)
-    if all(isinstance(handler, HearingHandler | NullEventHandler) for handler in handlers):
+    if not _is_heard():
         return
     decision = call.decision
     features = decision.features
@@ -173,6 +192,22 @@ def tell(call: Call) -> None:
             features=digest,
         )
     )
+
+
+def tell_shown(decision_id: str, arm: str, text: str) -> None:
+    """Dispatch the event of an answer's release, if anybody could hear it."""
+    if _is_heard():
+        _dispatcher.event(ShownEvent(decision_id=decision_id, arm=arm, text=text))
+
+
+def held_back(arm: str) -> AbstractContextManager[None]:
+    """What is told inside is not shown yet."""
+    return instrument_tags({**active_instrument_tags.get(), _HELD_BACK: arm})
+
+
+def _is_heard() -> bool:
+    handlers = (*_dispatcher.event_handlers, *_dispatcher.root.event_handlers)
+    return not all(isinstance(each, HearingHandler | NullEventHandler) for each in handlers)
 
 
 def _note(noted: OrderedDict[str, V], span_id: str, value: V) -> None:

@@ -105,10 +105,10 @@ def climb(
                 raise
         else:
             if move.final:
-                return (yield from _show(desk, bought, len(bought) - 1, attempts))
+                return (yield from _show(desk, decision, bought, len(bought) - 1, attempts))
         move = yield from _affordable_move(desk, request, decision, bought, gone)
         if move.show is not None:
-            return (yield from _show(desk, bought, move.show, attempts))
+            return (yield from _show(desk, decision, bought, move.show, attempts))
         if move.ask is None and bought:
             yield from _leave(bought[-1])
             raise Abstained(
@@ -181,14 +181,18 @@ def _ask(
         arm=move.ask,
         timeout_s=card.timeout_s,
         turns=turns,
-        hold_back_chars=1 if move.final else desk.hold_back_chars,
+        hold_back_chars=0 if move.final else desk.hold_back_chars,
     )
     reply = yield from booked(call, card, attempts)
     return reply
 
 
 def _show(
-    desk: Climber, bought: Sequence[_Bought], place: int, attempts: list[Attempt]
+    desk: Climber,
+    decision: Decision,
+    bought: Sequence[_Bought],
+    place: int,
+    attempts: list[Attempt],
 ) -> Asking[Answered]:
     chosen = bought[place]
     if chosen is not bought[-1]:
@@ -197,7 +201,8 @@ def _show(
     at = next(i for i, attempt in enumerate(attempts) if attempt.arm == card.name)
     propensity = attempts[at].propensity
     try:
-        reply = yield from booked(Release(reply=chosen.reply), card, attempts)
+        step = Release(decision=decision, reply=chosen.reply)
+        reply = yield from booked(step, card, attempts)
         shown = succeeded(card, reply, chosen.draft.score)
         attempts.append(replace(shown, propensity=propensity))
     finally:

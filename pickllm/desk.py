@@ -147,7 +147,7 @@ class FrontDesk:
         self.books.enter(decision, request.trace_ids)
         self.books.count("answers_recited")
         try:
-            yield Release(reply=reply)
+            yield Release(decision=decision, reply=reply)
         except Interrupted as stop:  # who leaves in the middle may still say what it was worth
             self.settle(outcome_of(decision, reply, stop.status))
             raise

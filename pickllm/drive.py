@@ -55,8 +55,10 @@ def run(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter) -> T:
             try:
                 if isinstance(step, Call):
                     value: object = _call(journey.asks(step, port, clock))
+                elif isinstance(step, Work):
+                    value = step.run()
                 else:
-                    value = step.run() if isinstance(step, Work) else _whole(step, port)
+                    value = _whole(step, port)
             except Exception as error:
                 journey.fail(error)
             else:
@@ -75,7 +77,7 @@ async def arun(flow: Asking[T], port: Port, *, clock: Clock = time.perf_counter)
                 elif isinstance(step, Work):
                     value = await asyncio.to_thread(step.run)
                 else:
-                    value = _whole(step, port)
+                    value = await _awhole(step, port)
             except Exception as error:
                 journey.fail(error)
             else:
@@ -242,8 +244,20 @@ class _Journey(Generic[T]):
 
 
 def _whole(step: Release | Withdraw | Recite, port: Port) -> Reply:
-    """What is held back is whole already, and nobody watches."""
-    return port.recited(step.decision, step.kept) if isinstance(step, Recite) else step.reply
+    """What is held back is whole already."""
+    if isinstance(step, Recite):
+        return port.recited(step.decision, step.kept)
+    if isinstance(step, Release):
+        port.release(step.decision, step.reply)
+    return step.reply
+
+
+async def _awhole(step: Release | Withdraw | Recite, port: Port) -> Reply:
+    """The same without blocking the loop."""
+    if isinstance(step, Release):
+        await port.arelease(step.decision, step.reply)
+        return step.reply
+    return _whole(step, port)
 
 
 def _call(question: Question) -> Reply:
@@ -276,6 +290,7 @@ def _shown(
                 return _held_back(question)
         case Release():
             question = journey.goes_on(step)
+            port.release(step.decision, step.reply)
             yield from question.show()
         case Withdraw():
             _close(journey.goes_on(step))
@@ -306,6 +321,7 @@ async def _ashown(
                 return
         case Release():
             question = journey.goes_on(step)
+            await port.arelease(step.decision, step.reply)
             for payload in question.show():
                 yield payload
         case Withdraw():

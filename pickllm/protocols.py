@@ -351,10 +351,6 @@ class Port(Protocol):
     not an `Exception` (cancellation, interrupts) is nobody's failure and passes through.
     """
 
-    @property
-    def joins_parts(self) -> bool:
-        """Whether `join` can make a reply of a stream's beginning."""
-
     def call(self, call: Call) -> Reply:
         """Ask an arm."""
 
@@ -368,7 +364,13 @@ class Port(Protocol):
         """Ask an arm for its answer piece by piece without blocking the loop."""
 
     def join(self, call: Call, pieces: Sequence[Piece]) -> Reply:
-        """The whole answer from all its pieces, of which there is at least one."""
+        """The answer from its pieces, of which there is at least one; of its first ones, a part."""
+
+    def release(self, decision: Decision, reply: Reply) -> None:
+        """Tell who watches arms' runs that this reply, held back so far, is what is shown."""
+
+    async def arelease(self, decision: Decision, reply: Reply) -> None:
+        """The same without blocking the loop."""
 
     def recited(self, decision: Decision, kept: Kept) -> Reply:
         """An answer that was kept, as the framework's own object."""

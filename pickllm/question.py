@@ -39,6 +39,7 @@ class Question:
     recital: bool = False
     """Whether it is an answer that was kept: then the draft is all there is."""
     _chars: int = 0
+    _visible: bool = False
 
     @property
     def shown(self) -> bool:
@@ -47,9 +48,9 @@ class Question:
 
     @property
     def enough(self) -> bool:
-        """Whether as much is held back as was asked for; never where the port needs the whole."""
+        """Whether as much is held back as was asked for."""
         limit = self.call.hold_back_chars
-        return limit is not None and self._chars >= limit and self.port.joins_parts
+        return limit is not None and self._visible and self._chars >= limit
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -70,6 +71,7 @@ class Question:
         """A piece has come that is not shown yet."""
         self.pieces.append(piece)
         self._chars += piece.chars
+        self._visible = self._visible or piece.visible
 
     def release(self, piece: Piece) -> list[Any]:
         """Payloads that may be shown now that this piece has come."""

@@ -405,14 +405,20 @@ class Call:
     turns: tuple[Said, ...] | None = field(default=None, repr=False)
     """The conversation as this arm shall read it; None as it was given."""
     hold_back_chars: int | None = None
-    """Show nothing before a `Release`, and stop a stream when so much of it is there; None shows
-    everything as it comes."""
+    """Show nothing before a `Release`, and stop a stream when so much of it is there, and something
+    to see. 0 is for what is shown in any case; None shows everything as it comes."""
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether what the arm says is shown only by a `Release`."""
+        return self.hold_back_chars is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
     """A step of a flow: show a reply that was held back, to its end, and send back the whole."""
 
+    decision: Decision
     reply: Reply
 
 

@@ -133,7 +133,14 @@ def test_a_conversation_does_not_show_in_what_holds_it() -> None:
     reply = Reply(text="secret", message="secret")
     kept = Kept(text="secret", arm="large", decision_id="d1")
     holders = (
-        *(said, request, reply, kept, Release(reply=reply), Withdraw(reply=reply)),
+        *(
+            said,
+            request,
+            reply,
+            kept,
+            Release(decision=decision(), reply=reply),
+            Withdraw(reply=reply),
+        ),
         *(Situation(arms=("large",), request=request), Piece(payload="secret", visible=True)),
         *(Call(decision=decision(), arm="large", turns=(said,)),),
         *(Recite(decision=decision(), kept=kept), Example(question="secret", answer="secret")),

@@ -40,13 +40,13 @@ class Script:
 class ScriptedPort:
     """A port for tests: no framework, no model. ``asked`` lists the arms called, in order."""
 
-    joins_parts = True
-
     def __init__(self, arm_to_script: Mapping[str, Script]) -> None:
         self.arm_to_script = arm_to_script
         self.asked: list[str] = []
         self.closed: list[str] = []
         """Arms whose stream was closed or ran to its end."""
+        self.released: list[str] = []
+        """What was shown of each answer that had been held back when it was released."""
 
     def call(self, call: Call) -> Reply:
         """The whole script."""
@@ -73,6 +73,14 @@ class ScriptedPort:
         """Pieces are strings and add up."""
         text = "".join(piece.payload for piece in pieces)
         return Reply(text=text, message=text, usage=self.arm_to_script[call.arm].usage)
+
+    def release(self, decision: Decision, reply: Reply) -> None:  # the protocol's
+        """Note what is shown."""
+        self.released.append(reply.text)
+
+    async def arelease(self, decision: Decision, reply: Reply) -> None:
+        """The same."""
+        self.release(decision, reply)
 
     def recited(self, decision: Decision, kept: Kept) -> Reply:  # the protocol's
         """The text that was kept."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -17,7 +16,6 @@ from pickllm.cascading import ThresholdCascade
 from pickllm.scoring import scorer_of
 from tests.langchain.recording import MODEL_WAYS, Recorder
 from tests.langchain.scripted import ScriptedChatModel
-from tests.langchain.test_watching import WATCHERS
 
 QUESTION = "What is it?"
 
@@ -58,14 +56,6 @@ def test_every_way_of_asking_gives_one_answer(way: str) -> None:
     assert ("large", "small") == (stamp["arm"], stamp["asked_after"])
     assert "scored 1.00 by 'scorer'" in str(model.explain(message))
     assert "asked small: rejected" in str(model.explain(message))
-
-
-@pytest.mark.parametrize("watcher", WATCHERS)
-def test_watchers_never_see_a_draft(watcher: str) -> None:
-    """Not a token of what was rejected; of what was accepted they see the whole."""
-    shown = WATCHERS[watcher](climbing())
-
-    assert "no idea" not in "".join(shown)
 
 
 def test_tracing_shows_both_calls_below_the_router() -> None:
@@ -146,47 +136,6 @@ def _arm(model: RoutedChatModel, name: str) -> ScriptedChatModel:
 
 def _ainvoked(model: Runnable[Any, Any]) -> Callable[[Any], Any]:
     return lambda asked: asyncio.run(model.ainvoke(asked))
-
-
-@pytest.mark.parametrize("kind", [BaseCallbackHandler, AsyncCallbackHandler])
-def test_handlers_hear_no_token_of_a_draft(kind: type[BaseCallbackHandler]) -> None:
-    """They hear of both runs and of their usage, for both were paid for."""
-    heard: list[str] = []
-    ended: list[Any] = []
-
-    if issubclass(kind, AsyncCallbackHandler):
-
-        class Listening(AsyncCallbackHandler):
-            """Writes down tokens and ends."""
-
-            async def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
-                heard.append(token)
-
-            async def on_llm_end(self, response: Any, **kwargs: Any) -> None:
-                ended.append(response)
-
-        handler: BaseCallbackHandler = Listening()
-        chunks = asyncio.run(_read(climbing().astream(QUESTION, {"callbacks": [handler]})))
-    else:
-
-        class Printing(BaseCallbackHandler):
-            """The same without a loop."""
-
-            def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
-                heard.append(token)
-
-            def on_llm_end(self, response: Any, **kwargs: Any) -> None:
-                ended.append(response)
-
-        chunks = [c.text for c in climbing().stream(QUESTION, {"callbacks": [Printing()]})]
-
-    assert "four five six" == "".join(chunks)
-    assert [] == heard
-    assert 2 == len(ended)
-
-
-async def _read(chunks: Any) -> list[str]:
-    return [chunk.text async for chunk in chunks]
 
 
 def test_an_answer_that_would_not_do_is_no_better_for_being_the_only_one() -> None:

@@ -18,8 +18,9 @@ from pickllm.cascading import ThresholdCascade
 from pickllm.scoring import scorer_of
 from pickllm.types import Arm, Request, Said
 from tests.langchain.test_recited import Strict
+from tests.llamaindex.recording import recorded
 from tests.llamaindex.scripted import ScriptedLLM, user
-from tests.llamaindex.ways import ANSWERS, WAYS, answer
+from tests.llamaindex.ways import ANSWERS, STREAMS, WAYS, answer
 
 PROMPT = "What is it?"
 
@@ -174,3 +175,80 @@ def test_messages_that_stay_are_the_same_objects() -> None:
     assert history[0] is asked.messages[0]
     assert "A long one" == history[1].content
     assert (0, 1) == tuple(said.at for said in turns_of(history))
+
+
+# Events
+
+
+def shown_by_events(told: Sequence[Any]) -> str:
+    """What a handler of events shows that looks at what is said of holding back."""
+    text = ""
+    for event in told:
+        if event.class_name() == "PickLLMShownEvent":
+            text += event.text
+        elif "pickllm_held_back" not in event.tags and "InProgress" in event.class_name():
+            text += event.response.delta
+    return text
+
+
+@pytest.mark.parametrize("window", [4, 400])
+@pytest.mark.parametrize("small", ["no idea at all", "yes yes yes yes"])
+@pytest.mark.parametrize("way", WAYS)
+def test_events_say_what_is_held_back_and_when_it_is_shown(
+    way: str, small: str, window: int
+) -> None:
+    """Drafts are told of as they come, by their arms; whoever shows words can tell them apart."""
+    llm = climbing(small, hold_back_chars=window)
+    with recorded() as recording:
+        given = answer(WAYS[way](llm, PROMPT))
+
+    assert given == shown_by_events(recording.told)
+    (event,) = [each for each in recording.told if each.class_name() == "PickLLMShownEvent"]
+    assert {} == event.tags
+    last = llm.router.last_decision
+    assert last is not None
+    assert (last.id, llm.router.answered_by(last.id)) == (event.decision_id, event.arm)
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_events_of_the_arm_shown_are_told_as_they_come(way: str) -> None:
+    """Once it is known that it is shown; by then it is at its beginning."""
+    with recorded() as recording:
+        WAYS[way](climbing("yes " * 9, hold_back_chars=4), PROMPT)
+
+    names = [event.class_name() for event in recording.told if not event.tags]
+    assert "PickLLMShownEvent" == names[0]
+    assert 8 == sum("InProgress" in name for name in names)
+
+
+def test_tags_around_a_cascade_are_kept() -> None:
+    """What is held back is said beside what the caller says."""
+    with recorded() as recording, instrument_tags({"tenant": "ann"}):
+        climbing().chat(user(PROMPT))
+
+    tags = [event.tags for event in recording.told]
+    assert {"tenant": "ann", "pickllm_held_back": "small"} == tags[0]
+    assert {"tenant": "ann"} == tags[-1]
+    assert all(each["tenant"] == "ann" for each in tags)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_given_again_is_told_of(way: str) -> None:
+    """No arm is asked for it, so this is all that events say of it."""
+    llm = RoutedLLM(llms={"only": ScriptedLLM(says="four five six")}, answers=Strict())
+    WAYS[way](llm, PROMPT)
+    with recorded() as recording:
+        WAYS[way](llm, PROMPT)
+
+    (event,) = recording.told
+    assert ("PickLLMShownEvent", "four five six") == (event.class_name(), event.text)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_a_cascade_nothing_is_held_back(way: str) -> None:
+    """Events are as they would be of the arm alone."""
+    with recorded() as recording:
+        WAYS[way](RoutedLLM(llms={"only": ScriptedLLM()}), PROMPT)
+
+    assert [{}] * len(recording.told) == [event.tags for event in recording.told]
+    assert "PickLLMShownEvent" not in recording.events

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -257,6 +257,33 @@ def test_a_final_arm_is_not_held_back() -> None:
 
     assert [("right", 4), (", and", 5), (" sure", 6)] == shown
     assert 0.9 == router.ledger["r"].source_to_feedback["scorer"].value
+
+
+def test_a_final_arm_that_calls_tools_is_not_held_back_either() -> None:
+    """There is something to see, though it has no text."""
+
+    class Calling(Counting):
+        """Gives pieces without text."""
+
+        def _play(self, arm: str, script: Script) -> Any:
+            for piece in super()._play(arm, script):
+                yield replace(piece, chars=0)
+
+    router = Router(arms=priced("small", "large"), cascade=Escalating(), seed=1)
+    port = Calling({"small": WRONG, "large": RIGHT})
+    streaming = drive.stream(router.flow(Request(text="q", id="r")), port)
+
+    assert ("right", 4) == (next(streaming), port.given)
+    streaming.close()
+
+
+@every_driver
+def test_a_port_hears_what_is_shown(driver: Driver) -> None:
+    """The moment before it is: so that whoever watches a model can be told."""
+    for small, large in ((RIGHT, WRONG), (WRONG, RIGHT)):
+        port = ScriptedPort({"small": small, "large": large})
+        driver(climber().flow(Request(text="q", id="r")), port, FakeClock())
+        assert ["right, and sure"] == port.released
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
