@@ -31,9 +31,10 @@ from pickllm.types import Vector
 
 __all__ = ["HashedText"]
 
-_WORD, _GRAM = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
-_SHIFT = np.uint64(32)
+_WORD = np.array(0x9E3779B97F4A7C15, dtype=np.uint64)  # an array, which numpy takes as it is
+_GRAM = np.array(0xC2B2AE3D27D4EB4F, dtype=np.uint64)
+_MIX = np.array(0xFF51AFD7ED558CCD, dtype=np.uint64)
+_SHIFT = np.array(32, dtype=np.uint64)
 _BASE = 257
 _IN_WORD = bytes(byte >= 128 or chr(byte).isalnum() for byte in range(256))
 """For each byte, 1 where it belongs to a word: letters beyond ASCII are made of high bytes."""
@@ -87,8 +88,9 @@ class HashedText:
         words = (sums[ends] - sums[begins]) * backwards[begins]
         runs = sums[self.ngram :] - sums[: -self.ngram]
         runs *= backwards[: len(runs)]
-        weights = np.full(len(words) + len(runs), self.ngrams / self.ngram)
+        weights = np.empty(len(words) + len(runs))
         weights[: len(words)] = np.minimum(ends - begins, 10) * (0.1 * self.words)
+        weights[len(words) :] = self.ngrams / self.ngram
         vector = self._sketch(np.concatenate((words * _WORD, runs * _GRAM)), weights)
         found = math.sqrt(vector.dot(vector))
         return (vector * (self.length / found) if found > 0.0 else vector).astype(np.float32)

@@ -65,7 +65,7 @@ class Surface:
         kinds = np.frombuffer(data.translate(_BYTE_TO_KIND), dtype=np.uint8)
         counts = np.bincount(kinds, minlength=len(_KINDS))
         vector[0] = min(math.log1p(len(text)) / math.log1p(_LONG), 1.0)
-        vector[1 : 1 + len(_GROUPS)] = np.sqrt(counts.dot(_KINDS) / len(data))
+        vector[1 : 1 + len(_GROUPS)] = np.sqrt(counts.dot(_KINDS) / float(len(data)))
         beginning = data.lstrip()[:8].lower()
         vector[1 + len(_GROUPS) :] = [beginning.startswith(word) for word in _STARTS]
         return vector
