@@ -63,7 +63,7 @@ class Turn:
         decision_id = uuid7()
         run_id = chosen or decision_id
         shape: Shape | None = kwargs.get(SHAPE)
-        own = {key: kwargs[key] for key in set(kwargs) - _FOR_THE_ROUTER}
+        own = {key: value for key, value in kwargs.items() if key not in _FOR_THE_ROUTER}
         windows = any(router.pool[name].context_tokens for name in router.pool.names)
         request = Request(
             text=prompt_text(messages),

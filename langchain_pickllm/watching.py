@@ -44,14 +44,15 @@ class Watch(BaseCallbackHandler):
 
 
 def watch(config: RunnableConfig) -> Watch | None:
-    """Watch along with a streaming handler of this config, if there is one."""
+    """Watch along with a streaming handler of this config, if there is one: the config changes."""
     manager = config.get("callbacks")
     if not isinstance(manager, BaseCallbackManager):
         return None
     if not any(isinstance(handler, _MARKS) for handler in manager.handlers):
         return None
-    watcher = Watch()
+    watcher, manager = Watch(), manager.copy()
     manager.add_handler(watcher)
+    config["callbacks"] = manager
     return watcher
 
 
