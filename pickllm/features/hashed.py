@@ -22,6 +22,7 @@ True
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ from pickllm.errors import ConfigError
 from pickllm.types import Vector
 
 __all__ = ["HashedText"]
+
+_Codes: TypeAlias = NDArray[np.uint64]
 
 _WORD = np.array(0x9E3779B97F4A7C15, dtype=np.uint64)  # an array, which numpy takes as it is
 _GRAM = np.array(0xC2B2AE3D27D4EB4F, dtype=np.uint64)
@@ -83,27 +86,32 @@ class HashedText:
     def features(self, text: str) -> Vector:
         """The prompt's features, ``[dim]`` float32."""
         data = _lowered(text, self.most_bytes)
-        sums, backwards = _running(data)
+        sums, of_words, of_runs = _running(data)
         begins, ends = _words(data)
-        words = (sums[ends] - sums[begins]) * backwards[begins]
+        words = (sums[ends] - sums[begins]) * of_words[begins]
         runs = sums[self.ngram :] - sums[: -self.ngram]
-        runs *= backwards[: len(runs)]
+        runs *= of_runs[: len(runs)]
         weights = np.empty(len(words) + len(runs))
-        weights[: len(words)] = np.minimum(ends - begins, 10) * (0.1 * self.words)
+        weights[: len(words)] = _length_to_weight(self.words).take(ends - begins, mode="clip")
         weights[len(words) :] = self.ngrams / self.ngram
-        vector = self._sketch(np.concatenate((words * _WORD, runs * _GRAM)), weights)
+        vector = self._sketch(np.concatenate((words, runs)), weights)
         found = math.sqrt(vector.dot(vector))
         return (vector * (self.length / found) if found > 0.0 else vector).astype(np.float32)
 
-    def _sketch(
-        self, hashes: NDArray[np.uint64], weights: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _sketch(self, hashes: _Codes, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Signed weights added up by place."""
         mixed = ((hashes ^ (hashes >> _SHIFT)) * _MIX) >> _SHIFT
         # the lowest bit is the sign, those above it the place: both in one count
         places = (mixed % np.uint64(2 * self.dim)).view(np.int64)
         sums = np.bincount(places, weights=weights, minlength=2 * self.dim)
-        return (sums[1::2] - sums[::2]).astype(np.float64, copy=False)
+        vector: NDArray[np.float64] = sums[1::2] - sums[::2]
+        return vector
+
+
+@lru_cache(maxsize=32)
+def _length_to_weight(words: float) -> NDArray[np.float64]:
+    """Of a word, by its length up to ten characters, ``[11]``."""
+    return np.arange(11) * (0.1 * words)
 
 
 def _lowered(text: str, most_bytes: int) -> bytes:
@@ -113,24 +121,24 @@ def _lowered(text: str, most_bytes: int) -> bytes:
     return text.encode(errors="surrogatepass")[: 2 * most_bytes].lower()
 
 
-def _running(data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Sums up to each place, and factors, by which what stands from i to j has a hash.
+def _running(data: bytes) -> tuple[_Codes, _Codes, _Codes]:
+    """Sums up to each place, and factors for words and runs, by which they have a hash.
 
-    It is ``(sums[j] - sums[i]) * backwards[i]``, modulo 2 ** 64: a polynomial of its codes, the
-    same wherever it stands.
+    Of what stands from i to j it is ``(sums[j] - sums[i]) * factors[i]``, modulo 2 ** 64: a
+    polynomial of its codes, the same wherever it stands.
     """
     codes = np.frombuffer(b"\0" + data, dtype=np.uint8)  # the sum up to the first place is 0
-    forwards, backwards = _powers(1 << len(data).bit_length())
-    return np.add.accumulate(codes * forwards[: len(codes)]), backwards
+    forwards, of_words, of_runs = _powers(1 << len(data).bit_length())
+    return np.add.accumulate(codes * forwards[: len(codes)]), of_words, of_runs
 
 
 @lru_cache(maxsize=32)
-def _powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """``base ** place``, and ``base ** -(place + 1)``, modulo 2 ** 64."""
+def _powers(count: int) -> tuple[_Codes, _Codes, _Codes]:
+    """``base ** place``, and ``base ** -(place + 1)`` for words and for runs, modulo 2 ** 64."""
     factors = np.full((2, count + 1), _BASE, dtype=np.uint64)
     factors[0, 0], factors[1] = 1, pow(_BASE, -1, 2**64)
     forwards, backwards = np.cumprod(factors, axis=1)
-    return forwards, backwards
+    return forwards, backwards * _WORD, backwards * _GRAM
 
 
 def _words(data: bytes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
