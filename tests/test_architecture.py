@@ -188,7 +188,7 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 
 
 def test_importing_a_router_loads_what_every_router_needs() -> None:
-    """`from pickllm import Router` loads no asyncio, no database and nothing that adapts prompts."""
+    """A router comes without asyncio, without databases and without what adapts prompts."""
     optional = ("asyncio", "sqlite3", "pickllm.prompting.selection", "pickllm.transcripts.keeping")
     code = f"import sys; from pickllm import Router; print(*set(sys.modules) & {{*{optional!r}}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
