@@ -104,14 +104,13 @@ class HashedText:
         # the lowest bit is the sign, those above it the place: both in one count
         places = (mixed % np.uint64(2 * self.dim)).view(np.int64)
         sums = np.bincount(places, weights=weights, minlength=2 * self.dim)
-        vector: NDArray[np.float64] = sums[1::2] - sums[::2]
-        return vector
+        return sums[1::2] - sums[::2]  # type: ignore[return-value]  # weights make them real
 
 
 @lru_cache(maxsize=32)
 def _length_to_weight(words: float) -> NDArray[np.float64]:
     """Of a word, by its length up to ten characters, ``[11]``."""
-    return np.arange(11) * (0.1 * words)
+    return np.arange(11, dtype=np.float64) * (0.1 * words)
 
 
 def _lowered(text: str, most_bytes: int) -> bytes:
