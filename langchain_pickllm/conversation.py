@@ -65,7 +65,7 @@ def _says_more(message: BaseMessage) -> bool:
     """Whether something is said beside the text; of what providers tell of answers, little is."""
     beside = message.additional_kwargs
     names = _SAID_BESIDE if isinstance(message, AIMessage) else beside
-    return any(beside.get(name) for name in names)
+    return bool(beside) and any(beside.get(name) for name in names)
 
 
 def _message(said: Said, original: Sequence[BaseMessage]) -> BaseMessage:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import patch_config, set_config_context
+from langchain_core.runnables.config import set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
 from langchain_pickllm.configured import Configured
@@ -145,7 +145,7 @@ class ChatPort:
     ) -> tuple[Runnable[Any, Any], list[BaseMessage], RunnableConfig, dict[str, Any]]:
         """The arm with the call's tools bound its own way, and all that it is called with."""
         metadata = {"pickllm_decision_id": call.decision.id, "pickllm_arm": call.arm}
-        config = patch_config(self.config)
+        config = self.config.copy()
         config["metadata"] = {**(config.get("metadata") or {}), **metadata}
         if call.is_held_back:
             config = self.held.config(call.arm, config)
@@ -198,8 +198,8 @@ class ChatPort:
 
     def _let_inner_router_hear(self, call: Call, message: AIMessage) -> None:
         """An arm that is a router itself learns from what is said of this router's answer."""
-        inner = router_inside(self.configured.models[call.arm])
         stamp = stamp_on(message).get("inner")
+        inner = None if stamp is None else router_inside(self.configured.models[call.arm])
         if inner is not None and stamp is not None:
             tell = partial(_pass_on, inner, stamp["decision_id"])
             self.router.relay(call.decision.id, tell, arm=call.arm)

@@ -84,8 +84,10 @@ def _manager(kind: Any, model: BaseChatModel, turn: Turn) -> Any:
     )  # fmt: skip
     for handler in _handlers(model.callbacks):
         manager.add_handler(handler, inherit=True)
-    manager.add_tags(model.tags or [], inherit=True)
-    manager.add_metadata(model.metadata or {}, inherit=True)
+    if model.tags:
+        manager.add_tags(model.tags, inherit=True)
+    if model.metadata:
+        manager.add_metadata(model.metadata, inherit=True)
     manager.add_metadata({DECISION_ID: turn.request.id}, inherit=False)
     return manager
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import patch_config
 from langchain_core.utils.uuid import uuid7
 
 from langchain_pickllm.configured import Configured
@@ -28,6 +27,8 @@ from pickllm.types import Request, Routed
 __all__ = ["Turn"]
 
 _FOR_THE_ROUTER = {"fresh", "model", "tenant", "weights", SHAPE}
+_OF_THE_RUN = {"run_id", "run_name"}
+"""What a config says of the router's run alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +64,7 @@ class Turn:
         decision_id = uuid7()
         run_id = chosen or decision_id
         shape: Shape | None = kwargs.get(SHAPE)
-        own = {key: kwargs[key] for key in set(kwargs) - _FOR_THE_ROUTER}
+        own = {key: value for key, value in kwargs.items() if key not in _FOR_THE_ROUTER}
         windows = any(router.pool[name].context_tokens for name in router.pool.names)
         request = Request(
             text=prompt_text(messages),
@@ -101,11 +102,12 @@ class Turn:
 
     def port(self, child: Callbacks, kind: type[ChatPort]) -> ChatPort:
         """The pool's models, bound to this call; ``child`` puts their runs below the router's."""
+        others = {key: value for key, value in self.config.items() if key not in _OF_THE_RUN}
         return kind(
             router=self.router,
             configured=self.configured,
             messages=self.messages,
-            config=patch_config(self.config, callbacks=child),  # type: ignore[arg-type]  # a manager
+            config=cast("RunnableConfig", {**others, "callbacks": child}),
             kwargs=self.kwargs,
             shape=self.shape,
         )
@@ -113,7 +115,7 @@ class Turn:
 
 def _strangers(router: Router, configured: Configured) -> Mapping[str, str]:
     """Arms that came into a shared router with another model's pool."""
-    strange = set(router.pool.names) - set(configured.models)
+    strange = [name for name in router.pool.names if name not in configured.models]
     return dict.fromkeys(strange, "not in this model's pool")
 
 

@@ -42,12 +42,13 @@ class Watch(BaseCallbackHandler):
 
 
 def watch(config: RunnableConfig) -> Watch | None:
-    """Watch along with a streaming handler of this config, if there is one."""
+    """Watch along with a streaming handler of this config, if there is one: the config changes."""
     manager = config.get("callbacks")
     if not isinstance(manager, BaseCallbackManager) or not any(map(watches, manager.handlers)):
         return None
-    watcher = Watch()
+    watcher, manager = Watch(), manager.copy()
     manager.add_handler(watcher)
+    config["callbacks"] = manager
     return watcher
 
 

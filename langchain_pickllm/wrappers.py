@@ -98,7 +98,8 @@ def taken_by(model: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> dict[str, 
 
 def router_inside(model: Runnable[Any, Any]) -> Router | None:
     """The router of a model that is routed itself."""
-    router = getattr(chat_model_below(model), "router", None)
+    chat = chat_model_below(model)
+    router = None if chat is None else vars(chat).get("router")
     return router if isinstance(router, Router) else None
 
 

@@ -79,7 +79,7 @@ def _says_more(message: ChatMessage) -> bool:
     """Whether something is said beside the text; of what providers tell of answers, little is."""
     beside = message.additional_kwargs
     names = _SAID_BESIDE if _ROLES[message.role] == "assistant" else beside
-    return any(beside.get(name) for name in names)
+    return bool(beside) and any(beside.get(name) for name in names)
 
 
 def with_turns(asked: Asked[Any], turns: Sequence[Said]) -> Asked[Any]:

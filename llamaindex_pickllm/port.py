@@ -250,6 +250,8 @@ def _both(
 
 def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:
     """System messages in the role that this arm has for them."""
+    if all(message.role != MessageRole.SYSTEM for message in messages):
+        return messages  # an arm's metadata takes it a while
     role = arm.metadata.system_role
     if role == MessageRole.SYSTEM:
         return messages

@@ -109,7 +109,8 @@ def shown_by(frame: object) -> str:
 
 def tool_call_ids(message: ChatMessage) -> list[str]:
     """Ids of the tools that a message calls, in whatever form its author gave them."""
-    found = [getattr(block, "tool_call_id", None) for block in message.blocks]
+    blocks = (block for block in message.blocks if block.block_type != "text")
+    found = [getattr(block, "tool_call_id", None) for block in blocks]
     older = message.additional_kwargs.get("tool_calls") or ()
     found += [_get(call, "id") for call in older]
     return list(dict.fromkeys(str(call_id) for call_id in found if call_id))
@@ -171,6 +172,8 @@ def _counted(text: str) -> int:
 def _kinds(blocks: Iterable[Any]) -> Iterator[str]:
     for block in blocks:
         yield block.block_type
+        if block.block_type == "text":
+            continue
         inner = getattr(block, "content", None) or getattr(block, "cited_content", None)
         if isinstance(inner, Sequence) and not isinstance(inner, str):
             yield from _kinds(inner)

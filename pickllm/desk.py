@@ -7,12 +7,13 @@ a cascade, kept answers, adaptations of the prompt, transcripts. None of these c
 away.
 """
 
-import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pickllm.adapting import adapted
 from pickllm.attempts import known
@@ -26,7 +27,6 @@ from pickllm.judging import draft_score, score_or_none
 from pickllm.pool import Pool
 from pickllm.protocols import Adaptation, Asking, Cascade, Scorer
 from pickllm.recalling import Recalling, outcome_of
-from pickllm.transcripts import Transcripts
 from pickllm.types import (
     Attempt,
     Decision,
@@ -42,7 +42,12 @@ from pickllm.types import (
     Work,
 )
 
-__all__ = ["FrontDesk", "in_background"]
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from pickllm.transcripts import Transcripts
+
+__all__ = ["FrontDesk", "in_background", "loop_here"]
 
 logger = logging.getLogger("pickllm")
 
@@ -59,7 +64,7 @@ class FrontDesk:
     scorer: Scorer | None = None
     adaptation: Adaptation | None = None
     recalling: Recalling | None = None
-    transcripts: Transcripts | None = None
+    transcripts: "Transcripts | None" = None
 
     @property
     def pool(self) -> Pool:
@@ -163,7 +168,7 @@ class FrontDesk:
         if self.transcripts is not None:
             yield Work(run=partial(self._transcribe, self.transcripts, routed))
 
-    def _transcribe(self, transcripts: Transcripts, routed: Routed) -> None:
+    def _transcribe(self, transcripts: "Transcripts", routed: Routed) -> None:
         with self.books.lock:  # it may have been judged while it was streamed
             held = routed.decision.id in self.books.ledger
             said = self.books.ledger[routed.decision.id].source_to_feedback if held else {}
@@ -282,10 +287,23 @@ class FrontDesk:
 
 def in_background(work: Callable[[], object]) -> None:
     """Now; where a loop runs, in one of its threads."""
-    try:
-        asyncio.get_running_loop().run_in_executor(None, work)
-    except RuntimeError:  # no loop here, or one that is closing
+    loop = loop_here()
+    if loop is None:
         work()
+        return
+    try:
+        loop.run_in_executor(None, work)
+    except RuntimeError:  # it is closing
+        work()
+
+
+def loop_here() -> "AbstractEventLoop | None":
+    """The event loop that runs in this thread, if one does."""
+    asyncio = sys.modules.get("asyncio")  # which takes long to import: where it is not, none runs
+    try:
+        return asyncio.get_running_loop() if asyncio else None
+    except RuntimeError:
+        return None
 
 
 def _at_fault(outcome: Outcome) -> list[Attempt]:

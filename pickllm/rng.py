@@ -5,7 +5,7 @@ own, and since most policies draw a single number, that number is hashed out of 
 microsecond; a numpy `Generator` is built only for a policy that asks for one.
 """
 
-import secrets
+import os
 from hashlib import blake2b
 
 import numpy as np
@@ -17,7 +17,7 @@ _TWO_TO_53 = float(1 << 53)
 
 def fresh_seed() -> int:
     """A seed from the operating system, for routers that were given none."""
-    return secrets.randbits(63)
+    return int.from_bytes(os.urandom(8), "big") >> 1
 
 
 class Rng:
@@ -52,7 +52,7 @@ class Rng:
         return last
 
     @property
-    def generator(self) -> np.random.Generator:
+    def generator(self) -> "np.random.Generator":
         """A numpy generator, for policies that draw vectors."""
         if self._generator is None:
             self._generator = np.random.default_rng([self.seed, self.number])

@@ -9,12 +9,11 @@
 What came of decisions, and what was learnt from it, stands in its `pickllm.booking.books`.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pickllm.attempts import checked, priced
 from pickllm.booking.books import Books, Verdict
@@ -24,7 +23,7 @@ from pickllm.booking.ledger import Ledger, Relay
 from pickllm.budget import Budget
 from pickllm.convergence import Convergence, convergence
 from pickllm.deciding import Decider
-from pickllm.desk import FrontDesk, in_background
+from pickllm.desk import FrontDesk, in_background, loop_here
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.features import featurizer_name
@@ -66,7 +65,6 @@ from pickllm.settings import (
 )
 from pickllm.spending import Spending
 from pickllm.stores import StoreLike, store_of
-from pickllm.transcripts import Transcripts
 from pickllm.types import (
     Arm,
     Decision,
@@ -75,6 +73,9 @@ from pickllm.types import (
     Routed,
     Vector,
 )
+
+if TYPE_CHECKING:
+    from pickllm.transcripts import Transcripts
 
 __all__ = ["Router"]
 
@@ -100,7 +101,7 @@ class Router:
         cascade: Cascade | None = None,
         answers: Cache | None = None,
         adaptations: AdaptationsLike | None = None,
-        transcripts: Transcripts | None = None,
+        transcripts: "Transcripts | None" = None,
         store: StoreLike | None = None,
         namespace: str = "default",
         seed: int | None = None,
@@ -281,8 +282,8 @@ class Router:
         Where an event loop runs it is written a moment later, so as not to stop it: await
         `afeedback` there.
         """
-        score, running = checked_score(value), _loop_runs()
-        at_once = self._books.keeper.keeps and not running
+        score = checked_score(value)
+        at_once = self._books.keeper.keeps and loop_here() is None
         verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
         if verdict != "repeated":
             self._tell_keepers(any_id, score, source)
@@ -293,7 +294,9 @@ class Router:
         self, any_id: str, value: float, source: str = "user", *, correction: bool = False
     ) -> Awaitable[Verdict]:
         """The same for async code: awaited, it is written, and stops no loop meanwhile."""
-        return asyncio.to_thread(self.feedback, any_id, value, source, correction=correction)
+        from asyncio import to_thread
+
+        return to_thread(self.feedback, any_id, value, source, correction=correction)
 
     def add_arm(self, arm: Arm) -> None:
         """Take one more arm into the pool while requests go on; what was learnt stays.
@@ -485,11 +488,3 @@ class Router:
 
     def _fresh_state(self) -> Any:
         return self.policy.init(self.pool.names, self.featurizer.dim if self.featurizer else 0)
-
-
-def _loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pickllm.budget import Budget, can_be_capped
 from pickllm.errors import ConfigError
@@ -19,8 +19,10 @@ from pickllm.policies import (
 from pickllm.pool import Pool
 from pickllm.protocols import BringsFeatures, Cache, Cascade, Featurizer, Policy, Reward
 from pickllm.rewards import WeightedReward
-from pickllm.transcripts import Transcripts
 from pickllm.types import Anchors, Arm, Weights
+
+if TYPE_CHECKING:
+    from pickllm.transcripts import Transcripts
 
 __all__ = [
     "DEFAULT_BREAKER",
@@ -184,9 +186,13 @@ def cascade_of(given: Cascade | None, pool: Pool) -> Cascade | None:
     return given
 
 
-def transcripts_of(given: Transcripts | None) -> Transcripts | None:
+def transcripts_of(given: "Transcripts | None") -> "Transcripts | None":
     """The keeper of transcripts, once it is known to be one."""
-    if given is not None and not isinstance(given, Transcripts):
+    if given is None:
+        return None
+    from pickllm.transcripts import Transcripts
+
+    if not isinstance(given, Transcripts):
         raise ConfigError(
             f"transcripts is {type(given).__name__}; give Transcripts('sqlite:///kept.db', …)"
         )

@@ -96,6 +96,9 @@ def part_of(path: Path) -> str:
     return "pickllm" if inside.stem == "__init__" else inside.stem
 
 
+PARTS = {part_of(path) for path in FILES}
+
+
 def nodes_of(path: Path, *, at_top: bool = False) -> Iterator[ast.AST]:
     """What is run of a file; with ``at_top`` only what is run when it is imported."""
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
@@ -117,7 +120,8 @@ def imports_of(path: Path, *, at_top: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             assert node.module is not None
-            found.add(node.module)
+            parts = {f"pickllm.{alias.name}" for alias in node.names if alias.name in PARTS}
+            found.update(parts if node.module == "pickllm" and parts else {node.module})
     return found
 
 
@@ -179,5 +183,13 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
     code = (
         f"import sys, pickllm; print(*set(sys.modules) & {{*{(*UNLOADED, 'pandas', 'pytest')!r}}})"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "" == done.stdout.strip()
+
+
+def test_importing_a_router_loads_what_every_router_needs() -> None:
+    """A router comes without asyncio, without databases and without what adapts prompts."""
+    optional = ("asyncio", "sqlite3", "pickllm.prompting.selection", "pickllm.transcripts.keeping")
+    code = f"import sys; from pickllm import Router; print(*set(sys.modules) & {{*{optional!r}}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "" == done.stdout.strip()

@@ -9,6 +9,7 @@ prompt is kept.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
 from pickllm.booking.events import Decided
@@ -165,9 +166,9 @@ class Ledger:
         self._records[record.decision.id] = record
         if record.begun_by:
             self._records[record.begun_by].followers.append(record)
-        spare = len(self._records) - self.max_decisions
-        oldest = iter(self._records)
-        return tuple(self._let_go(key) for key in [next(oldest) for _ in range(spare)])
+        spare = max(len(self._records) - self.max_decisions, 0)
+        oldest = tuple(islice(self._records, spare))
+        return tuple([self._let_go(decision_id) for decision_id in oldest])
 
     def _origin(self, decision_id: str) -> str:
         """The decision that began what this one goes on with; empty where it is not held."""

@@ -66,8 +66,8 @@ class DiscountedMean:
     def learn(self, state: Sums, experience: Experience) -> Sums:
         """One more reward into the bucket of its decision."""
         arm, time_s = experience.arm, experience.decision.time_s
-        after = state.plus(arm, self._start(state, experience), _added(experience))
-        return after.without_forgotten(arm, time_s, self._forgetting)
+        start, added = self._start(state, experience), _added(experience)
+        return state.learnt(arm, start, added, time_s, self._forgetting)
 
     def unlearn(self, state: Sums, experience: Experience) -> Sums:
         """One reward out of the bucket of its decision."""

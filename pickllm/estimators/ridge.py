@@ -77,7 +77,7 @@ class Solved:
         inverse_x = moved[:-1]
         gain = inverse_x * (weight / (1.0 + weight * float(inverse_x.dot(x))))
         moved[-1] -= target
-        after = before - moved[:, None] * gain
+        after = before - moved[:, None].dot(gain[None])  # as a product of matrices it is quicker
         return Solved(
             reference_s=self.reference_s,
             arms=self.arms,
@@ -243,16 +243,15 @@ class Ridge:
     def _with(self, state: RidgeState, experience: Experience, x: Array, sign: float) -> RidgeState:
         arm, time_s = experience.arm, experience.decision.time_s
         target = self.aim(experience)
-        row = np.empty(state.dim + 2)
-        row[:-2], row[-2], row[-1] = x, target, 1.0
+        row = np.empty((1, state.dim + 2))
+        row[0, :-2], row[0, -2], row[0, -1] = x, target, 1.0
+        squares = row.T.dot(row)
         updates = state.sums.updates(arm)
         start = self.forgetting.start(time_s, updates)
         if sign > 0.0:
-            sums = state.sums.plus(arm, start, row[:, None] * row)
-            if self.forgetting.half_life_s is not None:
-                sums = sums.without_forgotten(arm, time_s, self.forgetting)
+            sums = state.sums.learnt(arm, start, squares, time_s, self.forgetting)
         else:
-            sums = state.sums.minus(arm, start, row[:, None] * row)
+            sums = state.sums.minus(arm, start, squares)
         after = RidgeState(sums=sums, dim=state.dim)
         known = state.solved
         if known is not None and arm in known.arms and sums is not state.sums:

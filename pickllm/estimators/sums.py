@@ -76,7 +76,7 @@ class Forgetting:
         if self.half_life_s is None and not updates:
             return 1.0
         began = float(start)
-        since = self.keep ** sum(update > began for update in updates)
+        since = self.keep ** sum(update > began for update in updates) if updates else 1.0
         if self.half_life_s is None:
             return since
         age = max(self.reference(now_s) - self.reference(began), 0.0)
@@ -123,13 +123,21 @@ class Sums:
             arm_to_updates=self.arm_to_updates,
         )
 
+    def learnt(
+        self, arm: str, start: str, added: Array, now_s: float, forgetting: Forgetting
+    ) -> "Sums":
+        """The same; when a bucket is begun, those that no longer matter are let go."""
+        begun = start not in self.arm_to_sums.get(arm, {})
+        before = self._without_forgotten(arm, now_s, forgetting) if begun else self
+        return before.plus(arm, start, added)
+
     def minus(self, arm: str, start: str, added: Array) -> "Sums":
         """The same, taken away; nothing where the bucket is gone."""
         if start not in self.arm_to_sums.get(arm, {}):
             return self
         return self.plus(arm, start, -added)
 
-    def without_forgotten(self, arm: str, now_s: float, forgetting: Forgetting) -> "Sums":
+    def _without_forgotten(self, arm: str, now_s: float, forgetting: Forgetting) -> "Sums":
         """These sums without the arm's buckets that no longer matter."""
         buckets = self.arm_to_sums.get(arm, {})
         kept = {key: sums for key, sums in buckets.items() if not forgetting.forgotten(key, now_s)}

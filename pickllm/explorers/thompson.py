@@ -21,8 +21,8 @@ References: Thompson (1933); Agrawal and Goyal (2013), arXiv 1209.3352.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -36,8 +36,13 @@ __all__ = ["Thompson"]
 
 _Array: TypeAlias = NDArray[np.float64]
 
-_POINTS = 16
-_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / _POINTS) for i in range(_POINTS)])
+_ABOVE = (
+    *(0.0784124127331122, 0.2372021093287877, 0.40225006532172525, 0.579132162255556),
+    *(0.7764217611479276, 1.009990169249582, 1.3180108973035367, 1.862731867421651),
+)
+_QUANTILES = np.array([*(-quantile for quantile in reversed(_ABOVE)), *_ABOVE])
+"""Of a standard normal, in the middle of each of as many equal shares."""
+_POINTS = len(_QUANTILES)
 _GRID = np.linspace(-6.0, 6.0, 49)
 """Deviations from the middle of a Beta posterior's log-odds, which have tails like a logistic's."""
 _LEAST = 1e-9
@@ -77,10 +82,10 @@ class Thompson:
         if arms == 1:
             return (1.0,)
         best = self._gaussian(estimate) if self.posterior == "gaussian" else _beta(estimate)
-        shares = best * ((1.0 - self.epsilon) / best.sum()) + self.epsilon / arms
-        return tuple(shares.tolist())
+        scale = (1.0 - self.epsilon) / math.fsum(best)
+        return tuple([share * scale + self.epsilon / arms for share in best])
 
-    def _gaussian(self, estimate: Estimate) -> _Array:
+    def _gaussian(self, estimate: Estimate) -> Sequence[float]:
         means = [0.5 if mean is None else mean for mean in estimate.means]
         spreads = [
             max(self.width * (0.5 if mean is None else spread), _LEAST)
@@ -89,11 +94,11 @@ class Thompson:
         if len(means) == 2:
             gap = (means[0] - means[1]) / math.hypot(*spreads)
             first = 0.5 * math.erfc(-gap / math.sqrt(2.0))
-            return np.array((first, 1.0 - first))
+            return first, 1.0 - first
         return _best_of_many(np.array(means), np.array(spreads))
 
 
-def _best_of_many(means: _Array, spreads: _Array) -> _Array:
+def _best_of_many(means: _Array, spreads: _Array) -> Sequence[float]:
     """The sum over quantiles, ``[arms]``, but for a factor.
 
     The normal distribution function is 1 + tanh(z (a + b z^2)), over 2, to about 3e-4 (Page,
@@ -106,15 +111,14 @@ def _best_of_many(means: _Array, spreads: _Array) -> _Array:
     cubic *= 0.0356774081
     cubic += 0.7978845608
     cubic *= z
-    rows = np.arange(len(means))
-    cubic[rows, rows] = 9.0  # an arm is no rival of its own
+    cubic.reshape(-1, _POINTS)[:: len(means) + 1] = 9.0  # an arm is no rival of its own
     np.tanh(cubic, out=cubic)
     cubic += 1.0
-    best: _Array = np.multiply.reduce(cubic, axis=0).sum(axis=1)
+    best: list[float] = np.add.reduce(np.multiply.reduce(cubic, axis=0), axis=1).tolist()
     return best
 
 
-def _beta(estimate: Estimate) -> _Array:
+def _beta(estimate: Estimate) -> Sequence[float]:
     """Which of several Beta posteriors is the greatest, ``[arms]``, but for a factor."""
     counts = np.array([max(count, 2.0) for count in estimate.counts])
     means = np.array([0.5 if mean is None else mean for mean in estimate.means])
@@ -127,7 +131,7 @@ def _beta(estimate: Estimate) -> _Array:
     below = mass.cumsum(axis=1)
     shares = mass / below[:, -1:]
     below = np.maximum(below / below[:, -1:] - 0.5 * shares, _LEAST)  # at the middle of each step
-    best: _Array = (shares / below * below.prod(axis=0)).sum(axis=1)
+    best: list[float] = (shares / below * below.prod(axis=0)).sum(axis=1).tolist()
     return best
 
 

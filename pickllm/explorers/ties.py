@@ -15,11 +15,11 @@ def shared_by_best(values: Sequence[float | None], epsilon: float) -> tuple[floa
     No arm wins by its place in the pool. An arm never rewarded counts as a best one: it is tried
     soon, and yet one whose rewards never come cannot take all the traffic.
     """
-    best = max((value for value in values if value is not None), default=0.0)
+    best = max([value for value in values if value is not None], default=0.0)
     is_best = [value is None or value >= best for value in values]
     floor = epsilon / len(values)
     share = floor + (1.0 - epsilon) / sum(is_best)
-    return tuple(share if best_one else floor for best_one in is_best)
+    return tuple([share if best_one else floor for best_one in is_best])
 
 
 def optimistic(values: Sequence[float | None]) -> list[float]:

@@ -22,6 +22,7 @@ True
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +32,15 @@ from pickllm.types import Vector
 
 __all__ = ["HashedText"]
 
-_WORD, _GRAM = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
-_SHIFT = np.uint64(32)
+_Codes: TypeAlias = NDArray[np.uint64]
+
+_WORD = np.array(0x9E3779B97F4A7C15, dtype=np.uint64)  # an array, which numpy takes as it is
+_GRAM = np.array(0xC2B2AE3D27D4EB4F, dtype=np.uint64)
+_MIX = np.array(0xFF51AFD7ED558CCD, dtype=np.uint64)
+_SHIFT = np.array(32, dtype=np.uint64)
 _BASE = 257
-_LOWER = np.arange(256, dtype=np.uint8)
-_LOWER[65:91] += 32
-_IN_WORD = np.zeros(256, dtype=bool)
-_IN_WORD[np.r_[48:58, 65:91, 97:123, 128:256]] = True
+_IN_WORD = bytes(byte >= 128 or chr(byte).isalnum() for byte in range(256))
+"""For each byte, 1 where it belongs to a word: letters beyond ASCII are made of high bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,64 +85,64 @@ class HashedText:
 
     def features(self, text: str) -> Vector:
         """The prompt's features, ``[dim]`` float32."""
-        codes = _codes(text, self.most_bytes)
-        sums, backwards = _running(codes)
-        hashes, weights = [], []
-        if self.words:
-            begins, ends = _words(codes)
-            hashes.append((sums[ends] - sums[begins]) * backwards[begins] * _WORD)
-            weights.append(np.minimum(ends - begins, 10) * (0.1 * self.words))
-        if self.ngrams:
-            runs = sums[self.ngram :] - sums[: -self.ngram]
-            hashes.append(runs * backwards[: len(runs)] * _GRAM)
-            weights.append(np.full(len(runs), self.ngrams / self.ngram))
-        vector = self._sketch(np.concatenate(hashes), np.concatenate(weights))
-        found = math.sqrt(vector @ vector)
+        data = _lowered(text, self.most_bytes)
+        sums, of_words, of_runs = _running(data)
+        begins, ends = _words(data)
+        words = (sums[ends] - sums[begins]) * of_words[begins]
+        runs = sums[self.ngram :] - sums[: -self.ngram]
+        runs *= of_runs[: len(runs)]
+        weights = np.empty(len(words) + len(runs))
+        weights[: len(words)] = _length_to_weight(self.words).take(ends - begins, mode="clip")
+        weights[len(words) :] = self.ngrams / self.ngram
+        vector = self._sketch(np.concatenate((words, runs)), weights)
+        found = math.sqrt(vector.dot(vector))
         return (vector * (self.length / found) if found > 0.0 else vector).astype(np.float32)
 
-    def _sketch(
-        self, hashes: NDArray[np.uint64], weights: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _sketch(self, hashes: _Codes, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Signed weights added up by place."""
         mixed = ((hashes ^ (hashes >> _SHIFT)) * _MIX) >> _SHIFT
         # the lowest bit is the sign, those above it the place: both in one count
-        places = (mixed % np.uint64(2 * self.dim)).astype(np.int64)
+        places = (mixed % np.uint64(2 * self.dim)).view(np.int64)
         sums = np.bincount(places, weights=weights, minlength=2 * self.dim)
-        return (sums[1::2] - sums[::2]).astype(np.float64, copy=False)
-
-
-def _codes(text: str, most_bytes: int) -> NDArray[np.uint8]:
-    half = most_bytes // 2
-    if len(text) > most_bytes:
-        text = f"{text[:half]} {text[-half:]}"
-    data = text.encode(errors="surrogatepass")[: 2 * most_bytes]
-    return _LOWER[np.frombuffer(data, dtype=np.uint8)]
-
-
-def _running(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Sums of ``code * base ** place`` up to each place, and ``base ** -place``, modulo 2 ** 64.
-
-    The hash of what stands from i to j is ``(sums[j] - sums[i]) * base ** -i``: a polynomial of its
-    codes, the same wherever it stands.
-    """
-    forwards, backwards = _powers(1 << len(codes).bit_length())
-    sums = np.zeros(len(codes) + 1, dtype=np.uint64)
-    np.cumsum(codes * forwards[: len(codes)], out=sums[1:])
-    return sums, backwards
+        return sums[1::2] - sums[::2]  # type: ignore[return-value]  # weights make them real
 
 
 @lru_cache(maxsize=32)
-def _powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Of the base, forwards and backwards, modulo 2 ** 64."""
-    factors = np.ones((2, count), dtype=np.uint64)
-    factors[0, 1:], factors[1, 1:] = _BASE, pow(_BASE, -1, 2**64)
+def _length_to_weight(words: float) -> NDArray[np.float64]:
+    """Of a word, by its length up to ten characters, ``[11]``."""
+    return np.arange(11, dtype=np.float64) * (0.1 * words)
+
+
+def _lowered(text: str, most_bytes: int) -> bytes:
+    half = most_bytes // 2
+    if len(text) > most_bytes:
+        text = f"{text[:half]} {text[-half:]}"
+    return text.encode(errors="surrogatepass")[: 2 * most_bytes].lower()
+
+
+def _running(data: bytes) -> tuple[_Codes, _Codes, _Codes]:
+    """Sums up to each place, and factors for words and runs, by which they have a hash.
+
+    Of what stands from i to j it is ``(sums[j] - sums[i]) * factors[i]``, modulo 2 ** 64: a
+    polynomial of its codes, the same wherever it stands.
+    """
+    codes = np.frombuffer(b"\0" + data, dtype=np.uint8)  # the sum up to the first place is 0
+    forwards, of_words, of_runs = _powers(1 << len(data).bit_length())
+    return np.add.accumulate(codes * forwards[: len(codes)]), of_words, of_runs
+
+
+@lru_cache(maxsize=32)
+def _powers(count: int) -> tuple[_Codes, _Codes, _Codes]:
+    """``base ** place``, and ``base ** -(place + 1)`` for words and for runs, modulo 2 ** 64."""
+    factors = np.full((2, count + 1), _BASE, dtype=np.uint64)
+    factors[0, 0], factors[1] = 1, pow(_BASE, -1, 2**64)
     forwards, backwards = np.cumprod(factors, axis=1)
-    return forwards, backwards
+    return forwards, backwards * _WORD, backwards * _GRAM
 
 
-def _words(codes: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _words(data: bytes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where each word begins, and where it ends."""
-    inside = np.zeros(len(codes) + 2, dtype=bool)
-    inside[1:-1] = _IN_WORD[codes]
-    steps = np.flatnonzero(inside[1:] != inside[:-1])
+    framed = b"\0%b\0" % data.translate(_IN_WORD)
+    inside = np.frombuffer(framed, dtype=bool)
+    (steps,) = (inside[1:] != inside[:-1]).nonzero()
     return steps[::2], steps[1::2]

@@ -30,6 +30,9 @@ _GROUPS = (
 _SHARE = np.zeros((256, len(_GROUPS)), dtype=np.float64)
 for _column, _group in enumerate(_GROUPS):
     _SHARE[list(_group), _column] = 1.0
+_KINDS, _byte_to_kind = np.unique(_SHARE, axis=0, return_inverse=True)
+"""``[kinds, groups]``: which groups bytes of a kind are in; a byte may be in two."""
+_BYTE_TO_KIND = bytes(_byte_to_kind.ravel().tolist())
 _STARTS = (b"what", b"who", b"how", b"why", b"which", b"write", b"find")
 _MOST_BYTES = 20_000
 
@@ -59,9 +62,10 @@ class Surface:
         vector = np.zeros(self.dim, dtype=np.float32)
         if not data:
             return vector
-        counts = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
+        kinds = np.frombuffer(data.translate(_BYTE_TO_KIND), dtype=np.uint8)
+        counts = np.bincount(kinds, minlength=len(_KINDS))
         vector[0] = min(math.log1p(len(text)) / math.log1p(_LONG), 1.0)
-        vector[1 : 1 + len(_GROUPS)] = np.sqrt((counts @ _SHARE) / len(data))
+        vector[1 : 1 + len(_GROUPS)] = np.sqrt(counts.dot(_KINDS) / float(len(data)))
         beginning = data.lstrip()[:8].lower()
         vector[1 + len(_GROUPS) :] = [beginning.startswith(word) for word in _STARTS]
         return vector

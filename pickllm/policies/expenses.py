@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pickllm.estimators import Array, Forgetting, Sums
+from pickllm.estimators import Forgetting, Sums
 from pickllm.prices import usd_per_token
 from pickllm.types import Arm, Observation, Request, Situation
 
@@ -56,12 +56,12 @@ class Expenses:
         added = _added(observation)
         arm, updates = attempt.arm, self.sums.updates(attempt.arm)
         start = _FORGETTING.start(decision.time_s, updates)
-        sums = self.sums.plus(arm, start, added)
-        after = Expenses(sums=sums.without_forgotten(arm, decision.time_s, _FORGETTING))
+        sums = self.sums.learnt(arm, start, np.array(added), decision.time_s, _FORGETTING)
+        after = Expenses(sums=sums)
         if self.arm_to_total is not None:
             weight = _FORGETTING.weight(start, self.reference_s, updates)
             before = self.arm_to_total.get(arm, [0.0] * len(added))
-            total = [b + weight * a for b, a in zip(before, added.tolist(), strict=True)]
+            total = [b + weight * a for b, a in zip(before, added, strict=True)]
             _remember(after, {**self.arm_to_total, arm: total}, self.reference_s)
         return after
 
@@ -133,8 +133,8 @@ def _remember(expenses: Expenses, arm_to_total: dict[str, list[float]], referenc
     object.__setattr__(expenses, "arm_to_total", arm_to_total)
 
 
-def _added(observation: Observation) -> Array:
-    attempt, added = observation.attempt, np.zeros(9)
+def _added(observation: Observation) -> list[float]:
+    attempt, added = observation.attempt, [0.0] * 9
     added[_ASKED] = float(attempt.arm == observation.decision.arm)
     if attempt.cost_usd is not None:
         added[_PAID] = attempt.cost_usd

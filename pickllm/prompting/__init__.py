@@ -18,32 +18,59 @@ Each is an `Adaptation` (`pickllm.protocols`), but for concatenation, which is a
 The stable part of a prompt stays in front, what varies goes behind it.
 """
 
-from pickllm.prompting.asking import AskTurns, as_text
-from pickllm.prompting.composed import AdaptationsLike, Composed, PerArm, adaptations_of
-from pickllm.prompting.compression import Compressed, Compressor, Extractive
-from pickllm.prompting.concatenation import (
-    AnsweredTogether,
-    Concatenation,
-    OneAnswer,
-    answer_together,
-    asking_together,
-)
-from pickllm.prompting.conversation import CountTokens, about_tokens, breach, tokens_of
-from pickllm.prompting.examples import Example
-from pickllm.prompting.gate import Gated, Saving
-from pickllm.prompting.history import Trimmed
-from pickllm.prompting.lingua import LLMLingua2
-from pickllm.prompting.prefix_discount import PrefixDiscount
-from pickllm.prompting.proof import Proof, prove
-from pickllm.prompting.rewriting import (
-    Rewriting,
-    Rewritten,
-    load_rewriting,
-    rewrite,
-    save_rewriting,
-)
-from pickllm.prompting.selection import Examples, Selected
-from pickllm.prompting.usefulness import Usefulness, try_out
+from typing import TYPE_CHECKING
+
+from pickllm.lazy import lazily
+
+if TYPE_CHECKING:
+    from pickllm.prompting.asking import AskTurns, as_text
+    from pickllm.prompting.composed import AdaptationsLike, Composed, PerArm, adaptations_of
+    from pickllm.prompting.compression import Compressed, Compressor, Extractive
+    from pickllm.prompting.concatenation import (
+        AnsweredTogether,
+        Concatenation,
+        OneAnswer,
+        answer_together,
+        asking_together,
+    )
+    from pickllm.prompting.conversation import CountTokens, about_tokens, breach, tokens_of
+    from pickllm.prompting.examples import Example
+    from pickllm.prompting.gate import Gated, Saving
+    from pickllm.prompting.history import Trimmed
+    from pickllm.prompting.lingua import LLMLingua2
+    from pickllm.prompting.prefix_discount import PrefixDiscount
+    from pickllm.prompting.proof import Proof, prove
+    from pickllm.prompting.rewriting import (
+        Rewriting,
+        Rewritten,
+        load_rewriting,
+        rewrite,
+        save_rewriting,
+    )
+    from pickllm.prompting.selection import Examples, Selected
+    from pickllm.prompting.usefulness import Usefulness, try_out
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "asking": "AskTurns as_text",
+            "composed": "AdaptationsLike Composed PerArm adaptations_of",
+            "compression": "Compressed Compressor Extractive",
+            "concatenation": (
+                "AnsweredTogether Concatenation OneAnswer answer_together asking_together"
+            ),
+            "conversation": "CountTokens about_tokens breach tokens_of",
+            "examples": "Example",
+            "gate": "Gated Saving",
+            "history": "Trimmed",
+            "lingua": "LLMLingua2",
+            "prefix_discount": "PrefixDiscount",
+            "proof": "Proof prove",
+            "rewriting": "Rewriting Rewritten load_rewriting rewrite save_rewriting",
+            "selection": "Examples Selected",
+            "usefulness": "Usefulness try_out",
+        },
+    )
 
 __all__ = [
     "AdaptationsLike",

@@ -8,10 +8,23 @@
 ``store_of("sqlite:///routes.db")`` opens one by its address.
 """
 
+from typing import TYPE_CHECKING
+
 from pickllm.errors import ConfigError
+from pickllm.lazy import lazily
 from pickllm.protocols import KeepsJournal
-from pickllm.stores.memory import MemoryStore
-from pickllm.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from pickllm.stores.memory import MemoryStore
+    from pickllm.stores.sqlite import SqliteStore
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "memory": "MemoryStore",
+            "sqlite": "SqliteStore",
+        },
+    )
 
 __all__ = ["MemoryStore", "SqliteStore", "StoreLike", "store_of"]
 
@@ -36,8 +49,12 @@ def store_of(given: StoreLike) -> KeepsJournal:
             )
         return given
     if given == "memory://":
+        from pickllm.stores.memory import MemoryStore
+
         return MemoryStore()
     if given.startswith(_SQLITE) and len(given) > len(_SQLITE):
+        from pickllm.stores.sqlite import SqliteStore
+
         return SqliteStore(given.removeprefix(_SQLITE))
     if given.startswith(_REDIS):
         from pickllm.stores.redis import RedisStore

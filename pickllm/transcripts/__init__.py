@@ -13,8 +13,22 @@ deleting.py     where it stands in a store, and how it is taken out for good
 redaction.py    what is taken out of a text before it is kept
 """
 
-from pickllm.transcripts.keeping import Transcripts
-from pickllm.transcripts.redaction import Redact, redact_pii
-from pickllm.transcripts.transcript import Transcript
+from typing import TYPE_CHECKING
+
+from pickllm.lazy import lazily
+
+if TYPE_CHECKING:
+    from pickllm.transcripts.keeping import Transcripts
+    from pickllm.transcripts.redaction import Redact, redact_pii
+    from pickllm.transcripts.transcript import Transcript
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "keeping": "Transcripts",
+            "redaction": "Redact redact_pii",
+            "transcript": "Transcript",
+        },
+    )
 
 __all__ = ["Redact", "Transcript", "Transcripts", "redact_pii"]
