@@ -24,7 +24,8 @@ class RedisServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = f"unix://{folder}/redis.sock"
+        # a disk that others write to may keep it waiting for longer than a store would
+        self.url = f"unix://{folder}/redis.sock?socket_timeout=20"
         self.process = self._started()
 
     def store(self, **settings: Any) -> RedisStore:

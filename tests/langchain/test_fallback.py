@@ -388,11 +388,22 @@ async def test_a_caller_s_own_time_limit_is_nobody_s_failure(
     way: str, signal: threading.Event
 ) -> None:
     """``asyncio.timeout`` around the call: its TimeoutError is not taken for the arm's."""
-    model, _, second = pool(waits_for=signal)
+    model, first, second = pool(waits_for=signal)
+    read: list[str] = []
+
+    async def read_on() -> None:
+        async for chunk in model.astream("Count"):
+            read.append(chunk.text)
+
+    async def expire(limit: asyncio.Timeout) -> None:
+        await until(lambda: any(read) if way == "astream" else first.calls == 1)
+        limit.reschedule(asyncio.get_running_loop().time())
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02):
-            await _read(model, way)
+        async with asyncio.timeout(None) as limit:
+            expiry = asyncio.create_task(expire(limit))
+            await (read_on() if way == "astream" else model.ainvoke("Count"))
+    await expiry
 
     status = "abandoned" if way == "astream" else "cancelled"  # some of it was read
     assert (status, 0) == (_last_status(model), second.calls)
