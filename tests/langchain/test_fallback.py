@@ -389,21 +389,23 @@ async def test_a_caller_s_own_time_limit_is_nobody_s_failure(
 ) -> None:
     """``asyncio.timeout`` around the call: its TimeoutError is not taken for the arm's."""
     model, first, second = pool(waits_for=signal)
-    read: list[str] = []
+    begun = asyncio.Event()
 
     async def read_on() -> None:
         async for chunk in model.astream("Count"):
-            read.append(chunk.text)
+            if chunk.text:
+                begun.set()
 
-    async def expire(limit: asyncio.Timeout) -> None:
-        await until(lambda: any(read) if way == "astream" else first.calls == 1)
-        limit.reschedule(asyncio.get_running_loop().time())
+    async def within_a_limit() -> None:
+        async with asyncio.timeout(None) as limit:
+            call = read_on() if way == "astream" else model.ainvoke("Count")
+            reading = asyncio.ensure_future(call)
+            await (begun.wait() if way == "astream" else until(lambda: first.calls == 1))
+            limit.reschedule(asyncio.get_running_loop().time())
+            await reading
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(None) as limit:
-            expiry = asyncio.create_task(expire(limit))
-            await (read_on() if way == "astream" else model.ainvoke("Count"))
-    await expiry
+        await within_a_limit()
 
     status = "abandoned" if way == "astream" else "cancelled"  # some of it was read
     assert (status, 0) == (_last_status(model), second.calls)
