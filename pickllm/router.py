@@ -235,6 +235,7 @@ class Router:
         Raises:
             NoEligibleArm: No arm may answer.
             BudgetExceeded: None of those that may is affordable.
+            ConfigError: ``features`` are not of the featurizer's length, or not finite.
         """
         return self._desk.decide(request, features)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from pickllm.budget import Budget, can_be_capped
 from pickllm.errors import ConfigError
-from pickllm.features import default_features
+from pickllm.features import checked_featurizer, default_features
 from pickllm.health import Breaker
 from pickllm.policies import (
     Contextual,
@@ -123,6 +123,8 @@ def featurizer_for(policy: Policy[Any], given: Featurizer | None) -> Featurizer 
 
     A policy that brings features of its own puts them before what is given.
     """
+    if given is not None:
+        checked_featurizer(given)
     inner = _innermost(policy)
     if isinstance(inner, BringsFeatures):
         return inner.featurizer_with(given)
