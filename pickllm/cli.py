@@ -301,7 +301,14 @@ def _judge_of(pool: Path, arm: str | None) -> PairJudge:
 
 
 def _entries(log: str, namespace: str) -> list[LogEntry]:
-    return read_journal(log, namespace=namespace) if "://" in log else read_log(log)
+    if is_table_file(log):
+        raise ConfigError(f"{log} is a table, and this is about logs: replay reads both")
+    if "://" not in log:
+        return read_log(log)
+    entries = read_journal(log, namespace=namespace)
+    if not entries:
+        raise ConfigError(f"that store holds no decision in the namespace {namespace!r}")
+    return entries
 
 
 def _reward(words: str) -> WeightedReward:

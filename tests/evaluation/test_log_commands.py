@@ -14,6 +14,7 @@ from pickllm.cli import app, main
 from pickllm.evaluation import LoggedDecisions, OutcomeTable, read_log, write_log
 from pickllm.evaluation.comparison import compare_on_log, compare_on_table
 from pickllm.evaluation.log_report import arm_reliability, write_report
+from pickllm.stores import SqliteStore
 from pickllm.types import Attempt
 
 CHANCES = {"small": 0.5, "large": 0.8}
@@ -159,7 +160,21 @@ def test_an_arm_s_name_is_no_markup(tmp_path: Path) -> None:
         (("replay", "none.csv"), "pickllm: cannot read the table none.csv"),
         (("report", "none.jsonl"), "pickllm: cannot read the log none.jsonl"),
         (("replay", "log.jsonl", "--policy", "nope"), "pickllm: no policy is called 'nope'"),
-        (("replay", "log.jsonl", "--source", "nobody"), "pickllm: no decision is left"),
+        (
+            ("replay", "log.jsonl", "--source", "nobody"),
+            "pickllm: no decision is left to learn anything from; left out: 30 not judged by",
+        ),
+        (("replay", "empty.jsonl"), "pickllm: there is no decision in this log"),
+        (("replay", "head.csv"), "pickllm: no row of head.csv has a score"),
+        (("replay", "other.csv"), "pickllm: other.csv has no column NAME|score; it has ['x']"),
+        (("report", "head.csv"), "pickllm: head.csv is a table"),
+        (("replay", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (("report", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (("replay", "redis://127.0.0.1:1"), "pickllm: RedisStore cannot be read"),
+        (
+            ("report", "sqlite:///routes.db", "--namespace", "x"),
+            "pickllm: that store holds no decision in the namespace 'x'",
+        ),
     ],
 )
 def test_what_cannot_be_is_told_without_a_traceback(
@@ -168,12 +183,17 @@ def test_what_cannot_be_is_told_without_a_traceback(
     """In one line that says what to do."""
     monkeypatch.chdir(tmp_path)
     traffic(Path("log.jsonl"), count=30)
+    Path("empty.jsonl").touch()
+    Path("head.csv").write_text("prompt,a|score", encoding="utf-8")
+    Path("other.csv").write_text("x\n1", encoding="utf-8")
+    SqliteStore("routes.db")
     monkeypatch.setattr(sys, "argv", ["pickllm", *words])
 
     with pytest.raises(SystemExit) as caught:
         main()
 
     assert str(caught.value.code).startswith(message)
+    assert not Path("typo.db").exists()
 
 
 @pytest.mark.parametrize("words", [("--learns-from", "some"), ("--weights", "1:0:0,0:1:0")])
