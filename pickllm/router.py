@@ -275,13 +275,15 @@ class Router:
             What became of it; see `Verdict`.
 
         Raises:
-            ConfigError: The value is no number in [0, 1].
+            ConfigError: The value is no number in [0, 1], or the source no name.
             UnknownDecision: No such decision is known, here or in the store.
 
         With a store, it is written there before this returns, and counts once among all workers.
         Where an event loop runs it is written a moment later, so as not to stop it: await
         `afeedback` there.
         """
+        if not isinstance(source, str) or not source:
+            raise ConfigError("source must say who judges, such as 'user'")
         score, running = checked_score(value), _loop_runs()
         at_once = self._books.keeper.keeps and not running
         verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
