@@ -46,7 +46,7 @@ class LogComparison:
     @property
     def best_arm(self) -> WhatIf:
         """The single arm with the highest estimate: chosen by hindsight, on these very rows."""
-        return max(self.arms, key=lambda each: _known(each.method_to_estimate["dr"].value))
+        return max(self.arms, key=lambda each: _value(each.method_to_estimate["dr"]))
 
     @property
     def rows(self) -> list[list[str]]:
@@ -163,10 +163,17 @@ def _row(name: str, found: WhatIf) -> list[str]:
 
 
 def _told(estimate: Estimate) -> str:
-    """Value and half the width of its interval, which is symmetric here."""
+    """Value and half the width of its interval, which is symmetric here.
+
+    Where no row of the log agrees, a prediction is all there is, and its interval says nothing.
+    """
     half = (estimate.high - estimate.low) / 2.0
-    return "unknown" if isnan(estimate.value) else f"{estimate.value:.3f} ± {half:.3f}"
+    return f"{estimate.value:.3f} ± {half:.3f}" if _known(estimate) else "unknown"
 
 
-def _known(value: float) -> float:
-    return -np.inf if isnan(value) else value
+def _known(estimate: Estimate) -> bool:
+    return estimate.ess > 0.0 and not isnan(estimate.value)
+
+
+def _value(estimate: Estimate) -> float:
+    return estimate.value if _known(estimate) else -np.inf

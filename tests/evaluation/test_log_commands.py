@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pickllm import Arm, Fixed, Outcome, Request, Router, WeightedReward, Weights, epsilon_greedy
 from pickllm.cli import app, main
-from pickllm.evaluation import LoggedDecisions, OutcomeTable, read_log, write_log
+from pickllm.evaluation import LogEntry, LoggedDecisions, OutcomeTable, read_log, write_log
 from pickllm.evaluation.comparison import compare_on_log, compare_on_table
 from pickllm.evaluation.log_report import arm_reliability, write_report
 from pickllm.stores import SqliteStore
@@ -103,6 +103,24 @@ def test_replay_of_a_log_says_what_makes_it_doubtful(tmp_path: Path) -> None:
     output = said("replay", str(traffic(tmp_path / "log.jsonl", count=40)))
 
     assert "Beware: epsilon_greedy: the log is worth only" in output
+
+
+def test_replay_does_not_guess_what_an_arm_earns_that_was_never_asked(tmp_path: Path) -> None:
+    """A prediction that no row bears out is no estimate, whatever its interval."""
+    rows = [
+        LogEntry(
+            id=str(number), time_s=float(number), policy="fixed", arms=("large", "small"),
+            probabilities=(1.0, 0.0), arm="large", answered_by="large", status="ok",
+            source_to_score={"user": 0.5},
+        )
+        for number in range(100)
+    ]  # fmt: skip
+    write_log(tmp_path / "log.jsonl", rows)
+
+    output = said("replay", str(tmp_path / "log.jsonl"))
+
+    assert ["unknown", "unknown"] == row_of(output, "always small")[1:3]
+    assert "always large (best)" in output
 
 
 def test_replay_of_a_table_runs_the_policies(tmp_path: Path) -> None:
