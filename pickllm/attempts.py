@@ -47,7 +47,7 @@ def priced(outcome: Outcome, pool: Pool) -> Outcome:
 
 def _lacks_cost(attempt: Attempt, pool: Pool) -> bool:
     told = attempt.cost_usd is None and attempt.usage is not None and attempt.called
-    return told and attempt.arm in pool.names
+    return told and attempt.arm in pool
 
 
 def _priced(attempt: Attempt, pool: Pool) -> Attempt:
