@@ -38,6 +38,7 @@ from pickllm.evaluation.comparison import (
     TABLE_HEAD,
     compare_on_log,
     compare_on_table,
+    weights_told,
 )
 from pickllm.evaluation.journal import read_journal
 from pickllm.evaluation.log import LogEntry, read_log
@@ -189,6 +190,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
         table = read_table(log_or_table)
         rows = compare_on_table(table, policies, reward=reward, sessions=sessions, seed=seed)
         show(console, TABLE_HEAD, rows)
+        console.print(weights_told(reward), markup=False, highlight=False)
         return
     if learns_from not in get_args(LearnsFrom):
         raise typer.BadParameter(f"--learns-from is one of {', '.join(get_args(LearnsFrom))}")
@@ -197,6 +199,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
         logged, policies, learns_from=cast("LearnsFrom", learns_from), seed=seed
     )
     show(console, LOG_HEAD, compared.rows)
+    console.print(weights_told(reward), markup=False, highlight=False)
     for words in (*log_warnings(logged), *compared.warnings):
         console.print(f"Beware: {words}.", markup=False, highlight=False)
 

@@ -23,8 +23,16 @@ from pickllm.evaluation.table import Matrix, OutcomeTable, Summary
 from pickllm.evaluation.what_if import LearnsFrom, WhatIf, what_if, what_if_fixed
 from pickllm.policies import PolicyLike
 from pickllm.protocols import Reward
+from pickllm.rewards import WeightedReward
 
-__all__ = ["LOG_HEAD", "TABLE_HEAD", "LogComparison", "compare_on_log", "compare_on_table"]
+__all__ = [
+    "LOG_HEAD",
+    "TABLE_HEAD",
+    "LogComparison",
+    "compare_on_log",
+    "compare_on_table",
+    "weights_told",
+]
 
 LOG_HEAD = ("", "SNIPS (95 %)", "DR (95 %)", "ESS", "clipped", "decisions")
 """Columns of `LogComparison.rows`."""
@@ -143,6 +151,19 @@ def compare_on_table(
         _summary_row(random_mixture(table), float(rewards.mean()), "random"),
         _summary_row(oracle(table), float("nan"), "oracle"),
     ]
+
+
+def weights_told(reward: Reward | None) -> str:
+    """What was weighed how in these rewards, which need not be what was live; empty where unsaid.
+
+    >>> weights_told(WeightedReward())
+    'Rewards weigh quality 0.8, cost 0.15 and latency 0.05.'
+    """
+    weighted = reward or WeightedReward()
+    if not isinstance(weighted, WeightedReward):
+        return ""
+    quality, cost, latency = weighted.weights.by_name.values()
+    return f"Rewards weigh quality {quality:g}, cost {cost:g} and latency {latency:g}."
 
 
 def _summary_row(summary: Summary, reward: float, name: str) -> list[str]:

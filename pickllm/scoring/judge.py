@@ -88,7 +88,7 @@ _ORDER = "Think in a few sentences, then end with one line that holds nothing bu
 _MARKUP = " \t*_`#"
 """What models like to put around a line that matters."""
 
-_SCORE = re.compile(r"SCORE:\s*(?P<mark>\d{1,4})", re.IGNORECASE)
+_SCORE = re.compile(r"SCORE:[\s*_]*(?P<mark>\d{1,4})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

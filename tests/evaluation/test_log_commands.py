@@ -105,6 +105,16 @@ def test_replay_of_a_log_says_what_makes_it_doubtful(tmp_path: Path) -> None:
     assert "Beware: epsilon_greedy: the log is worth only" in output
 
 
+def test_replay_and_report_tell_what_they_weigh(tmp_path: Path) -> None:
+    """A log does not say what weights were live, so they are the default ones, or those given."""
+    log, out = str(traffic(tmp_path / "log.jsonl", count=60)), tmp_path / "out"
+    usual, own = ("Rewards weigh quality 0.8, cost 0.15", "Rewards weigh quality 1, cost 0")
+    assert usual in said("replay", log)
+    assert own in said("replay", str(table_file(tmp_path / "t.csv")), "--weights", "1:0:0")
+    said("report", log, "--out", str(out), "--weights", "1:0:0")
+    assert own in (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_replay_does_not_guess_what_an_arm_earns_that_was_never_asked(tmp_path: Path) -> None:
     """A prediction that no row bears out is no estimate, whatever its interval."""
     rows = [

@@ -42,6 +42,7 @@ def judged(verdict: str, **settings: Any) -> float | None:
         ("SCORE: 2\nOr rather\nSCORE: 9", None),
         ("**SCORE: 7**", 0.7),
         ("### Score: 7", 0.7),
+        ("**Score:** 7", 0.7),
         ("**SCORE: 2**\nSCORE: 9", None),
         ("", None),
     ],
