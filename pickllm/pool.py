@@ -84,6 +84,8 @@ class Pool:
 
     def eligible(self, request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
         """Arms that may answer, in the pool's order, and for each other arm the reason why not."""
+        if not isinstance(request, Request):
+            raise ConfigError(f"give a Request(text=...); this is {type(request).__name__}")
         reasons = {name: _why_not(self[name], request) for name in self.names}
         names = tuple(name for name in self.names if not reasons[name])
         if not names:

@@ -54,6 +54,7 @@ from pickllm.settings import (
     answers_of,
     budget_of,
     cascade_of,
+    check_kinds,
     check_prices,
     fallback_of,
     featurizer_for,
@@ -137,6 +138,7 @@ class Router:
             max_decisions: How many decisions are held for late feedback.
             clock: Seconds since the epoch.
         """
+        check_kinds(seed=seed, namespace=namespace, max_decisions=max_decisions)
         self.pool = pool_of(arms)
         self.reward = reward_of(weights, reward)
         self.policy = policy_for(policy, self.pool, self.reward)
