@@ -71,7 +71,7 @@ def _wrong(attempt: Attempt) -> str:
 
 
 def _is_amount(given: object) -> bool:
-    return isinstance(given, Real) and 0.0 <= given < math.inf
+    return isinstance(given, Real) and 0.0 <= float(given) < math.inf
 
 
 def _countable(usage: Usage | None) -> bool:

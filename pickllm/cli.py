@@ -281,11 +281,16 @@ def judge(  # noqa: PLR0917  # each is an option of the command
 
 
 def main() -> None:
-    """Run the command line; errors of ours end it with their message, not with a traceback."""
+    """Run the command line; errors of ours end it with their message, not with a traceback.
+
+    So do those of files and folders that are not there, are in the way, or may not be written.
+    """
     try:
         app()
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
+    except OSError as error:
+        sys.exit(f"pickllm: {type(error).__name__}: {error}")
 
 
 def _judge_of(pool: Path, arm: str | None) -> PairJudge:

@@ -93,7 +93,7 @@ def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:
 
 
 def _from_csv(path: Path) -> Mapping[str, Sequence[Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
         head, *rows = list(csv.reader(file)) or [[]]
     if any(len(row) != len(head) for row in rows):
         raise ConfigError(f"a row of {path} has not as many cells as its head")

@@ -198,6 +198,7 @@ def test_an_arm_s_name_is_no_markup(tmp_path: Path) -> None:
         (("report", "head.csv"), "pickllm: head.csv is a table"),
         (("replay", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
         (("report", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (("report", "log.jsonl", "--out", "log.jsonl"), "pickllm: FileExistsError: [Errno 17] "),
         (("replay", "redis://127.0.0.1:1"), "pickllm: RedisStore cannot be read"),
         (
             ("report", "sqlite:///routes.db", "--namespace", "x"),
