@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pickllm import (
@@ -16,13 +15,11 @@ from pickllm import (
     UnknownDecision,
     q_learning,
 )
-from pickllm.booking.events import Decided, decode, encode
 from pickllm.booking.keeper import Keeper
 from pickllm.errors import StoreUnavailable
 from pickllm.policies import epsilon_greedy
 from pickllm.protocols import Entry, Note, Noted
 from pickllm.stores import MemoryStore, SqliteStore
-from pickllm.testing import decision
 from tests.unit.doubles import FakeClock, answered, priced, settled
 
 
@@ -337,14 +334,6 @@ def test_what_is_no_number_is_never_learnt(number: bytes) -> None:
 
     assert (0, 1) == (router.state.steps, router.stats()["journal_unreadable"])
     assert sum(router.decide(Request(text="2 + 2 =")).probabilities) == pytest.approx(1.0)
-
-
-def test_features_that_are_no_numbers_are_left_out() -> None:
-    """Those that a journal holds from before they were refused."""
-    odd = decision(features=np.array([np.nan, 1.0], dtype=np.float32))
-    noted = Decided(decision=odd, outcome=answered(odd))
-    with pytest.raises(StateConflict, match="not finite"):
-        decode(encode(noted))
 
 
 def test_an_id_that_no_store_can_hold_does_not_hold_up_the_others(
