@@ -65,7 +65,8 @@ def pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:
     if isinstance(arms, Pool):
         return arms
     if not isinstance(arms, Iterable):
-        raise ConfigError(f"arms must be a list of Arm, or Arms by name; it is {arms!r:.40}")
+        kind = type(arms).__name__
+        raise ConfigError(f"arms must be a list of Arm, or Arms by name; they are {kind}")
     return Pool.of(arms) if isinstance(arms, Mapping) else Pool(arms)
 
 

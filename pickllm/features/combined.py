@@ -7,6 +7,7 @@
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import cast
 
 import numpy as np
@@ -70,7 +71,7 @@ def checked_featurizer(given: object) -> Featurizer:
             f"the featurizer {kind} does not say how long its vectors are "
             f"({type(error).__name__}): see that it can be asked"
         ) from error
-    if not isinstance(dim, int) or dim < 1:
+    if not isinstance(dim, Integral) or dim < 1:
         raise ConfigError(f"the featurizer {kind} has the dim {dim!r}; it must be at least 1")
     return featurizer
 
