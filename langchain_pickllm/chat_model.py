@@ -39,7 +39,7 @@ from langchain_pickllm.wrappers import chat_model_below
 from pickllm import __version__
 from pickllm.booking.books import Verdict
 from pickllm.budget import Budget
-from pickllm.construction import check_kinds, check_router
+from pickllm.construction import check_router, check_sticky
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
@@ -167,7 +167,7 @@ class RoutedChatModel(RoutedEntryPoints):
             ConfigError: Something here cannot work; says what, and what to do.
         """
         opened = models_of(models)
-        check_kinds(seed=seed, sticky=sticky, namespace=namespace)
+        check_sticky(sticky)
         timeout_s = time_limit(timeout_s, others.pop("timeout", None))
         settings: dict[str, Any] = {
             "policy": policy,

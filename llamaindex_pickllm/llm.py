@@ -38,7 +38,7 @@ from llamaindex_pickllm.stamp import decision_id_of, stamp_on, with_inner_stamp
 from llamaindex_pickllm.turn import Turn
 from pickllm.booking.books import Verdict
 from pickllm.budget import Budget
-from pickllm.construction import check_kinds, check_router
+from pickllm.construction import check_router, check_sticky
 from pickllm.errors import ConfigError
 from pickllm.explanation import Explanation
 from pickllm.health import Breaker
@@ -162,7 +162,7 @@ class RoutedLLM(RoutedEntryPoints):
             ConfigError: Something here cannot work; says what, and what to do.
         """
         opened = llms_of(llms)
-        check_kinds(seed=seed, sticky=sticky, namespace=namespace)
+        check_sticky(sticky)
         settings: dict[str, Any] = {
             "policy": policy,
             "weights": weights,

@@ -8,6 +8,7 @@
 
 import math
 from dataclasses import replace
+from numbers import Real
 from typing import get_args
 
 from pickllm.errors import ArmError, ConfigError, Interrupted
@@ -24,6 +25,8 @@ _MOST_TOKENS = 10**12
 
 def checked(outcome: Outcome) -> Outcome:
     """The outcome, or `ConfigError` where a number in it is none that could be learnt from."""
+    if not isinstance(outcome, Outcome):
+        raise ConfigError(f"give an Outcome(...); this is {type(outcome).__name__}")
     for attempt in outcome.attempts:
         wrong = _wrong(attempt)
         if wrong:
@@ -47,7 +50,7 @@ def priced(outcome: Outcome, pool: Pool) -> Outcome:
 
 def _lacks_cost(attempt: Attempt, pool: Pool) -> bool:
     told = attempt.cost_usd is None and attempt.usage is not None and attempt.called
-    return told and attempt.arm in pool.names
+    return told and attempt.arm in pool
 
 
 def _priced(attempt: Attempt, pool: Pool) -> Attempt:
@@ -60,11 +63,15 @@ def _wrong(attempt: Attempt) -> str:
     """What is wrong with an attempt; empty where nothing is."""
     if attempt.status not in _STATUSES:
         return f"the status {attempt.status!r}; it is one of {sorted(_STATUSES)}"
-    if not 0.0 <= attempt.latency_s < math.inf:
+    if not _is_amount(attempt.latency_s):
         return f"latency_s {attempt.latency_s!r}; it must be a number of at least 0"
-    if attempt.cost_usd is not None and not 0.0 <= attempt.cost_usd < math.inf:
+    if attempt.cost_usd is not None and not _is_amount(attempt.cost_usd):
         return f"cost_usd {attempt.cost_usd!r}; it must be a number of at least 0"
     return "" if _countable(attempt.usage) else "usage whose tokens are no counts"
+
+
+def _is_amount(given: object) -> bool:
+    return isinstance(given, Real) and 0.0 <= float(given) < math.inf
 
 
 def _countable(usage: Usage | None) -> bool:

@@ -38,6 +38,7 @@ from pickllm.evaluation.comparison import (
     TABLE_HEAD,
     compare_on_log,
     compare_on_table,
+    weights_told,
 )
 from pickllm.evaluation.journal import read_journal
 from pickllm.evaluation.log import LogEntry, read_log
@@ -189,6 +190,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
         table = read_table(log_or_table)
         rows = compare_on_table(table, policies, reward=reward, sessions=sessions, seed=seed)
         show(console, TABLE_HEAD, rows)
+        console.print(weights_told(reward), markup=False, highlight=False)
         return
     if learns_from not in get_args(LearnsFrom):
         raise typer.BadParameter(f"--learns-from is one of {', '.join(get_args(LearnsFrom))}")
@@ -197,6 +199,7 @@ def replay(  # noqa: PLR0917  # each is an option of the command
         logged, policies, learns_from=cast("LearnsFrom", learns_from), seed=seed
     )
     show(console, LOG_HEAD, compared.rows)
+    console.print(weights_told(reward), markup=False, highlight=False)
     for words in (*log_warnings(logged), *compared.warnings):
         console.print(f"Beware: {words}.", markup=False, highlight=False)
 
@@ -278,11 +281,16 @@ def judge(  # noqa: PLR0917  # each is an option of the command
 
 
 def main() -> None:
-    """Run the command line; errors of ours end it with their message, not with a traceback."""
+    """Run the command line; errors of ours end it with their message, not with a traceback.
+
+    So do those of files and folders that are not there, are in the way, or may not be written.
+    """
     try:
         app()
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
+    except OSError as error:
+        sys.exit(f"pickllm: {type(error).__name__}: {error}")
 
 
 def _judge_of(pool: Path, arm: str | None) -> PairJudge:
@@ -301,7 +309,14 @@ def _judge_of(pool: Path, arm: str | None) -> PairJudge:
 
 
 def _entries(log: str, namespace: str) -> list[LogEntry]:
-    return read_journal(log, namespace=namespace) if "://" in log else read_log(log)
+    if is_table_file(log):
+        raise ConfigError(f"{log} is a table, and this is about logs: replay reads both")
+    if "://" not in log:
+        return read_log(log)
+    entries = read_journal(log, namespace=namespace)
+    if not entries:
+        raise ConfigError(f"that store holds no decision in the namespace {namespace!r}")
+    return entries
 
 
 def _reward(words: str) -> WeightedReward:

@@ -7,7 +7,7 @@ from typing import Any
 from pickllm.errors import ConfigError
 from pickllm.router import Router
 
-__all__ = ["check_kinds", "check_router", "stated_limit"]
+__all__ = ["check_router", "check_sticky", "stated_limit"]
 
 
 def check_router(
@@ -38,14 +38,10 @@ def check_router(
         )
 
 
-def check_kinds(*, seed: object, sticky: object, namespace: object) -> None:
-    """See that these are what they must be, where much else would do until much later."""
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise ConfigError(f"seed must be a whole number or None; it is {type(seed).__name__}")
+def check_sticky(sticky: object) -> None:
+    """See that it is what it must be, where much else would do until much later."""
     if not isinstance(sticky, bool):
         raise ConfigError(f"sticky must be True or False; it is {type(sticky).__name__}")
-    if not isinstance(namespace, str) or not namespace:
-        raise ConfigError("namespace must be a string that is not empty, such as 'default'")
 
 
 def stated_limit(model: object, names: Iterable[str]) -> int | None:

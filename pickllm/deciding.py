@@ -20,6 +20,7 @@ from pickllm.features import features_of
 from pickllm.handover import unless_left
 from pickllm.health import AT_REST, Breaker, Health
 from pickllm.lock import Lock
+from pickllm.numeric import checked_vector
 from pickllm.pool import Pool
 from pickllm.protocols import Asking, Cascade, Featurizer, Policy
 from pickllm.rng import Rng, fresh_seed
@@ -93,7 +94,11 @@ class Decider:
     def blind(self, error: Exception) -> Vector:
         """Features of a prompt that could not be looked at."""
         self._count("featurizer_failures")
-        logger.warning("the featurizer failed (%s); deciding blindly", type(error).__name__)
+        logger.warning(
+            "the featurizer failed (%s); deciding blindly. Its traceback is logged at DEBUG",
+            type(error).__name__,
+        )
+        logger.debug("the featurizer failed", exc_info=error)  # it may quote the prompt
         return np.zeros(self.featurizer.dim if self.featurizer else 0, dtype=np.float32)
 
     def decide(self, request: Request, features: Vector | None, state: object) -> Decision:
@@ -102,9 +107,10 @@ class Decider:
         Raises:
             NoEligibleArm: No arm may answer.
             BudgetExceeded: None of those that may is affordable.
+            ConfigError: ``features`` are no vector of the featurizer's length.
         """
         able, unable = self.pool.eligible(request)
-        seen = self.seen(request) if features is None else features
+        seen = self.seen(request) if features is None else self._taken(features)
         draw = partial(self._drawn, request, seen, state)
         if self.spending is None:
             return draw(able, unable)
@@ -179,6 +185,12 @@ class Decider:
                     self.health.succeeded(attempt.arm)
             for attempt in at_fault:
                 self.health.failed(attempt.arm, self._clock())
+
+    def _taken(self, features: Vector) -> Vector:
+        """Features that were brought along; `ConfigError` where they are not what is looked at."""
+        return checked_vector(
+            features, dim=self.featurizer.dim if self.featurizer else len(features)
+        )
 
     def _drawn(
         self,

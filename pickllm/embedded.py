@@ -9,6 +9,7 @@ import numpy as np
 
 from pickllm.errors import ConfigError
 from pickllm.lock import Lock
+from pickllm.numeric import checked_vector
 from pickllm.types import Vector
 
 __all__ = ["EmbeddedFeatures"]
@@ -18,7 +19,7 @@ __all__ = ["EmbeddedFeatures"]
 class EmbeddedFeatures:
     """Features from a function that embeds a text.
 
-    Remembered by a hash of the prompt, never by the prompt.
+    Remembered by a hash of the prompt, never by the prompt; what is no vector, not at all.
     """
 
     embed: Callable[[str], Sequence[float]]
@@ -50,7 +51,8 @@ class EmbeddedFeatures:
             if digest in self._digest_to_vector:
                 self._digest_to_vector.move_to_end(digest)
                 return self._digest_to_vector[digest]
-        vector = _unit(np.asarray(self.embed(text), dtype=np.float32))
+        embedding = self.embed(text)
+        vector = _unit(checked_vector(embedding, dim=self._dim or len(embedding)))
         with self._lock:
             self._digest_to_vector[digest] = vector
             while len(self._digest_to_vector) > self.remembered:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pickllm.booking.ledger import Record
 from pickllm.pool import Pool
-from pickllm.types import Arm, Attempt, Decision, Forecast
+from pickllm.types import Attempt, Decision, Forecast
 
 __all__ = ["ArmView", "Explanation"]
 
@@ -52,13 +52,13 @@ class Explanation:
                 probability=probability,
                 value=value,
                 forecast=forecast,
-                price=_price(pool[arm]),
+                price=_price(pool, arm),
                 why_not="",
             )
             for arm, probability, value, forecast in zip(*columns, strict=True)
         ]
         unable = [
-            ArmView(arm=arm, probability=0.0, value=None, price=_price(pool[arm]), why_not=reason)
+            ArmView(arm=arm, probability=0.0, value=None, price=_price(pool, arm), why_not=reason)
             for arm, reason in decision.ineligible.items()
         ]
         return cls(
@@ -131,7 +131,10 @@ def _attempt_line(attempt: Attempt) -> str:
     )
 
 
-def _price(arm: Arm) -> str:
+def _price(pool: Pool, name: str) -> str:
+    if name not in pool:
+        return "not in this pool"
+    arm = pool[name]
     if arm.usd_per_hour is not None:
         return f"${arm.usd_per_hour:g} an hour"
     if arm.usd_per_mtok_in is not None:

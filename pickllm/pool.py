@@ -28,17 +28,25 @@ _NUMBERS = (
 class Pool:
     """The arms of a router, by name, checked. Immutable."""
 
-    __slots__ = ("_name_to_arm", "names")
+    __slots__ = ("name_to_arm", "names")
 
-    def __init__(self, arms: Iterable[Arm]) -> None:
+    names: tuple[str, ...]
+    name_to_arm: Mapping[str, Arm]
+    """Those that were taken out are still in it."""
+
+    def __init__(self, arms: Iterable[Arm], *, before: "Pool | None" = None) -> None:
+        """Check the arms; those of ``before`` that are not among them may still have calls."""
         listed = tuple(arms)
         for arm in listed:
             _check(arm)
         self.names = tuple(arm.name for arm in listed)
-        self._name_to_arm = dict(zip(self.names, listed, strict=True))
+        self.name_to_arm = {
+            **(before.name_to_arm if before else {}),
+            **dict(zip(self.names, listed, strict=True)),
+        }
         if not listed:
             raise ConfigError("the pool is empty: give at least one arm")
-        if len(self._name_to_arm) < len(listed):
+        if len(set(self.names)) < len(listed):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ConfigError(f"two arms have one name: {twice}; names must differ")
 
@@ -53,8 +61,17 @@ class Pool:
         return cls(replace(arm, name=name) for name, arm in name_to_arm.items())
 
     def __getitem__(self, name: str) -> Arm:
-        """The arm of that name."""
-        return self._name_to_arm[name]
+        """The arm of that name, or what was known of it before it was taken out."""
+        return self.name_to_arm[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether something is known of such an arm."""
+        return name in self.name_to_arm
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, in order."""
+        return tuple(self[name] for name in self.names)
 
     def __len__(self) -> int:
         """How many arms there are."""
@@ -67,6 +84,8 @@ class Pool:
 
     def eligible(self, request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
         """Arms that may answer, in the pool's order, and for each other arm the reason why not."""
+        if not isinstance(request, Request):
+            raise ConfigError(f"give a Request(text=...); this is {type(request).__name__}")
         reasons = {name: _why_not(self[name], request) for name in self.names}
         names = tuple(name for name in self.names if not reasons[name])
         if not names:

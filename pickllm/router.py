@@ -53,6 +53,7 @@ from pickllm.settings import (
     answers_of,
     budget_of,
     cascade_of,
+    check_kinds,
     check_prices,
     fallback_of,
     featurizer_for,
@@ -138,6 +139,7 @@ class Router:
             max_decisions: How many decisions are held for late feedback.
             clock: Seconds since the epoch.
         """
+        check_kinds(seed=seed, namespace=namespace, max_decisions=max_decisions)
         self.pool = pool_of(arms)
         self.reward = reward_of(weights, reward)
         self.policy = policy_for(policy, self.pool, self.reward)
@@ -236,6 +238,7 @@ class Router:
         Raises:
             NoEligibleArm: No arm may answer.
             BudgetExceeded: None of those that may is affordable.
+            ConfigError: ``features`` are not of the featurizer's length, or not finite.
         """
         return self._desk.decide(request, features)
 
@@ -275,13 +278,15 @@ class Router:
             What became of it; see `Verdict`.
 
         Raises:
-            ConfigError: The value is no number in [0, 1].
+            ConfigError: The value is no number in [0, 1], or the source no name.
             UnknownDecision: No such decision is known, here or in the store.
 
         With a store, it is written there before this returns, and counts once among all workers.
         Where an event loop runs it is written a moment later, so as not to stop it: await
         `afeedback` there.
         """
+        if not isinstance(source, str) or not source:
+            raise ConfigError("source must say who judges, such as 'user'")
         score = checked_score(value)
         at_once = self._books.keeper.keeps and loop_here() is None
         verdict = self._books.hear(any_id, score, source, correction=correction, at_once=at_once)
@@ -309,17 +314,33 @@ class Router:
                 known, for then cost would count for none.
         """
         with self._books.lock:
-            pool = Pool((*(self.pool[name] for name in self.pool.names), arm))
-            if arm.name in pool.unpriced and not self.pool.unpriced:
-                raise ConfigError(
-                    f"no price is known for {arm.name!r}, and then cost would count for no arm: "
-                    "state usd_per_hour, or usd_per_mtok_in and usd_per_mtok_out"
-                )
-            policy_for(self.policy, pool, self.reward)
-            self.pool = self._decider.pool = pool
-            for part in (self._spending, self._recalling):
-                if part is not None:
-                    part.pool = pool
+            self._go_on_with((*self.pool.arms, arm))
+
+    def update_arm(self, arm: Arm) -> None:
+        """State anew what is known of an arm, such as its price, while requests go on.
+
+        What was learnt stays. The default policy weighs the new price from the next request on; one
+        that learns a single reward has learnt the old price with it.
+
+        Raises:
+            ConfigError: No arm has its name; or its price is not known any more.
+        """
+        with self._books.lock:
+            self._check_name(getattr(arm, "name", ""))
+            self._go_on_with(arm if each.name == arm.name else each for each in self.pool.arms)
+
+    def remove_arm(self, name: str) -> None:
+        """Ask an arm no more, while requests go on.
+
+        Calls that are under way come to their end, feedback on its answers still teaches, and with
+        `add_arm` it comes back with all that was learnt of it.
+
+        Raises:
+            ConfigError: No such arm, none would be left, or a setting names it.
+        """
+        with self._books.lock:
+            self._check_name(name)
+            self._go_on_with(each for each in self.pool.arms if each.name != name)
 
     def model_updated(self, arm: str) -> None:
         """Say that the model behind an arm is not what it was: little of what was learnt is kept.
@@ -329,8 +350,7 @@ class Router:
         Raises:
             ConfigError: No such arm, or a policy that cannot be told.
         """
-        if arm not in self.pool.names:
-            raise ConfigError(f"no arm is called {arm!r}; there are {list(self.pool.names)}")
+        self._check_name(arm)
         if self._recalling is not None:
             in_background(partial(self._recalling.forget, arm))
         if not isinstance(self.policy, Renewable):
@@ -459,6 +479,27 @@ class Router:
         return bool(self.decisions(any_id))
 
     # Inside
+
+    def _check_name(self, arm: str) -> None:
+        if arm not in self.pool.names:
+            raise ConfigError(f"no arm is called {arm!r}; there are {list(self.pool.names)}")
+
+    def _go_on_with(self, arms: Iterable[Arm]) -> None:
+        """Other arms from the next decision on."""
+        pool = Pool(arms, before=self.pool)
+        if pool.unpriced and not self.pool.unpriced:
+            raise ConfigError(
+                f"no price is known for {pool.unpriced[0]!r}, and then cost would count for no "
+                "arm: state usd_per_hour, or usd_per_mtok_in and usd_per_mtok_out"
+            )
+        policy_for(self.policy, pool, self.reward)
+        cascade_of(self.cascade, pool)
+        fallback_of(self.fallback, pool)
+        self.pool = self._decider.pool = pool
+        self._books.learner.cost_counts = not pool.unpriced
+        for part in (self._spending, self._recalling):
+            if part is not None:
+                part.pool = pool
 
     def _state_name(self) -> str:
         """What learnt state hangs on: the policy, and the features that it has learnt from."""

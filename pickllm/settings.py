@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pickllm.budget import Budget, can_be_capped
 from pickllm.errors import ConfigError
-from pickllm.features import default_features
+from pickllm.features import checked_featurizer, default_features
 from pickllm.health import Breaker
+from pickllm.numeric import check_counts
 from pickllm.policies import (
     Contextual,
     LearningAutomaton,
@@ -33,6 +34,7 @@ __all__ = [
     "answers_of",
     "budget_of",
     "cascade_of",
+    "check_kinds",
     "check_prices",
     "fallback_of",
     "featurizer_for",
@@ -64,7 +66,19 @@ def pool_of(arms: Pool | Mapping[str, Arm] | Iterable[Arm]) -> Pool:
     """The pool that these arms make."""
     if isinstance(arms, Pool):
         return arms
+    if not isinstance(arms, Iterable):
+        kind = type(arms).__name__
+        raise ConfigError(f"arms must be a list of Arm, or Arms by name; they are {kind}")
     return Pool.of(arms) if isinstance(arms, Mapping) else Pool(arms)
+
+
+def check_kinds(*, seed: object, namespace: object, max_decisions: object) -> None:
+    """See that these are what they must be, where much else would do until much later."""
+    if seed is not None:
+        check_counts(seed=seed)
+    if not isinstance(namespace, str) or not namespace:
+        raise ConfigError("namespace must be a string that is not empty, such as 'default'")
+    check_counts(max_decisions=max_decisions)
 
 
 def policy_for(given: PolicyLike, pool: Pool, reward: Reward) -> Policy[Any]:
@@ -125,6 +139,8 @@ def featurizer_for(policy: Policy[Any], given: Featurizer | None) -> Featurizer 
 
     A policy that brings features of its own puts them before what is given.
     """
+    if given is not None:
+        checked_featurizer(given)
     inner = _innermost(policy)
     if isinstance(inner, BringsFeatures):
         return inner.featurizer_with(given)

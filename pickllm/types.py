@@ -188,6 +188,15 @@ class Request:
     """Digest of what shapes an answer beside the conversation: tools, response format, sampling.
     Empty where the caller does not say; then no cache may answer."""
 
+    def __post_init__(self) -> None:
+        for name in ("id", "session", "tenant"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"the {name} of a request must be text, or left out")
+        if isinstance(self.only, str):
+            raise ConfigError(f"only must list arms, such as ({self.only!r},)")
+        if not isinstance(self.weights, Weights | None):
+            raise ConfigError("the weights of a request must be Weights(...), or None")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hold:

@@ -212,7 +212,7 @@ class Keeper:
         Raises:
             StoreUnavailable: The store fails, or is left alone for a while.
         """
-        if self._store is None:
+        if self._store is None or not _can_be_kept(any_id):
             return []
         if not self._may_try():
             raise StoreUnavailable("the store cannot be asked now: say it again in some seconds")
@@ -253,10 +253,14 @@ class Keeper:
         return events
 
     def _noted(self, event: Event) -> Note | None:
-        """The event as it is written; None where there is no store, or it cannot be written."""
+        """The event as it is written; None where there is no store, or it cannot be written.
+
+        They are written in their order, so one that no store takes must not wait among them.
+        """
         if self._store is None:
             return None
         try:
+            "".join(event.about).encode()  # an id that is no text can stand in no store
             note = Note(key=event.key, value=encode(event), about=event.about)
         except (ValueError, TypeError) as error:
             self._counts["store_unwritable"] += 1
@@ -431,3 +435,12 @@ class Keeper:
             )
         self._retry_s = self._clock() + _REST_S[min(self._failures, len(_REST_S) - 1)]
         self._failures += 1
+
+
+def _can_be_kept(any_id: str) -> bool:
+    """Whether an id can stand in a store: half a surrogate pair, for one, is no text of UTF-8."""
+    try:
+        any_id.encode()
+    except (AttributeError, UnicodeEncodeError):
+        return False
+    return True

@@ -80,7 +80,8 @@ def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
     if lacking or len(arms) < 2 or (strongest is not None and strongest not in arms):
         raise ConfigError(
             f"{path} must hold prompt, and NAME{_ANSWER}, NAME{_COST} and NAME{_SCORE} of two "
-            f"models or more (no scores with --strongest); it lacks {lacking[:3] or strongest}"
+            "models or more (no scores with --strongest); "
+            + (f"it lacks {lacking[:3]}" if lacking else f"it has answers of {list(arms)}")
         )
     cost = _numbers(columns, arms, _COST)
     quality = np.zeros_like(cost) if strongest else _numbers(columns, arms, _SCORE)

@@ -30,12 +30,12 @@ from pickllm.distillation.training import OnStep, Progress
 from pickllm.embedding import Embedder
 from pickllm.errors import ConfigError
 from pickllm.ranking.saved import embedder_of
+from pickllm.stores import store_to_read
 from pickllm.transcripts import Transcripts, redact_pii
 
 __all__ = ["distill", "export", "forget"]
 
 _FOR_EVER_S = 1e12
-_SQLITE = "sqlite:///"
 
 
 def export(  # noqa: PLR0917  # each is an option of the command
@@ -124,8 +124,6 @@ def export(  # noqa: PLR0917  # each is an option of the command
     console = Console()
     kept = _kept(transcripts, namespace)
     _check_arms(kept, arm or ())
-    if judged:
-        _check_there(judged)
     settings = ExportSettings(
         selection=Selection(
             arms=arm or (),
@@ -273,14 +271,7 @@ def forget(
 
 def _kept(address: str, namespace: str) -> Transcripts:
     """What is kept there; a store that is not there is a slip of the pen, and is not made."""
-    _check_there(address)
-    return Transcripts(address, namespace=namespace, keep_s=_FOR_EVER_S)
-
-
-def _check_there(address: str) -> None:
-    file = Path(address.removeprefix(_SQLITE))
-    if address.startswith(_SQLITE) and not file.is_file():
-        raise ConfigError(f"there is no file {file}, so nothing is kept there: check the address")
+    return Transcripts(store_to_read(address), namespace=namespace, keep_s=_FOR_EVER_S)
 
 
 def _check_arms(kept: Transcripts, arms: Collection[str]) -> None:

@@ -223,11 +223,11 @@ def _files(pairs: Path, held_out: Path | None) -> tuple[Path, Path]:
     if pairs.is_dir():
         read_export(pairs)  # says so where it is none, or not finished
         return pairs / TRAIN, held_out or pairs / HELD_OUT
+    for file in (pairs, held_out):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"there is no file {file}")
     if held_out is None:
         raise ConfigError(f"{pairs} is one file: give another one with what is held out")
-    for file in (pairs, held_out):
-        if not file.is_file():
-            raise ConfigError(f"there is no file {file}")
     return pairs, held_out
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pickllm.errors import ConfigError
+from pickllm.numeric import check_counts, check_numbers
 
 __all__ = ["Array", "Forgetting", "Sums"]
 
@@ -45,6 +46,8 @@ class Forgetting:
     """What is left of earlier rewards when an arm's model has changed, in [0, 1]."""
 
     def __post_init__(self) -> None:
+        check_numbers(half_life_s=self.half_life_s or 0, keep=self.keep)
+        check_counts(buckets=self.buckets)
         if self.half_life_s is not None and not 0.0 < self.half_life_s < math.inf:
             raise ConfigError(f"half_life_s must be above 0, or None; it is {self.half_life_s}")
         if self.buckets < 1:

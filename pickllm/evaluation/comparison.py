@@ -23,8 +23,16 @@ from pickllm.evaluation.table import Matrix, OutcomeTable, Summary
 from pickllm.evaluation.what_if import LearnsFrom, WhatIf, what_if, what_if_fixed
 from pickllm.policies import PolicyLike
 from pickllm.protocols import Reward
+from pickllm.rewards import WeightedReward
 
-__all__ = ["LOG_HEAD", "TABLE_HEAD", "LogComparison", "compare_on_log", "compare_on_table"]
+__all__ = [
+    "LOG_HEAD",
+    "TABLE_HEAD",
+    "LogComparison",
+    "compare_on_log",
+    "compare_on_table",
+    "weights_told",
+]
 
 LOG_HEAD = ("", "SNIPS (95 %)", "DR (95 %)", "ESS", "clipped", "decisions")
 """Columns of `LogComparison.rows`."""
@@ -46,7 +54,7 @@ class LogComparison:
     @property
     def best_arm(self) -> WhatIf:
         """The single arm with the highest estimate: chosen by hindsight, on these very rows."""
-        return max(self.arms, key=lambda each: _known(each.method_to_estimate["dr"].value))
+        return max(self.arms, key=lambda each: _value(each.method_to_estimate["dr"]))
 
     @property
     def rows(self) -> list[list[str]]:
@@ -145,6 +153,19 @@ def compare_on_table(
     ]
 
 
+def weights_told(reward: Reward | None) -> str:
+    """What was weighed how in these rewards, which need not be what was live; empty where unsaid.
+
+    >>> weights_told(WeightedReward())
+    'Rewards weigh quality 0.8, cost 0.15 and latency 0.05.'
+    """
+    weighted = reward or WeightedReward()
+    if not isinstance(weighted, WeightedReward):
+        return ""
+    quality, cost, latency = weighted.weights.by_name.values()
+    return f"Rewards weigh quality {quality:g}, cost {cost:g} and latency {latency:g}."
+
+
 def _summary_row(summary: Summary, reward: float, name: str) -> list[str]:
     shown = "" if isnan(reward) else f"{reward:.3f}"
     return [name, shown, *summary_rows([summary])[0][1:]]
@@ -163,10 +184,17 @@ def _row(name: str, found: WhatIf) -> list[str]:
 
 
 def _told(estimate: Estimate) -> str:
-    """Value and half the width of its interval, which is symmetric here."""
+    """Value and half the width of its interval, which is symmetric here.
+
+    Where no row of the log agrees, a prediction is all there is, and its interval says nothing.
+    """
     half = (estimate.high - estimate.low) / 2.0
-    return "unknown" if isnan(estimate.value) else f"{estimate.value:.3f} ± {half:.3f}"
+    return f"{estimate.value:.3f} ± {half:.3f}" if _known(estimate) else "unknown"
 
 
-def _known(value: float) -> float:
-    return -np.inf if isnan(value) else value
+def _known(estimate: Estimate) -> bool:
+    return estimate.ess > 0.0 and not isnan(estimate.value)
+
+
+def _value(estimate: Estimate) -> float:
+    return estimate.value if _known(estimate) else -np.inf

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pickllm.evaluation.comparison import LOG_HEAD, LogComparison, compare_on_log
+from pickllm.evaluation.comparison import LOG_HEAD, LogComparison, compare_on_log, weights_told
 from pickllm.evaluation.evidence import Evidence
 from pickllm.evaluation.log import LogEntry
 from pickllm.evaluation.log_figures import (
@@ -47,7 +47,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     compared = compare_on_log(logged, policies or {}, seed=seed)
     page = Page(title="What a log of decisions tells")
-    _tell_what_it_is_about(page, entries, logged)
+    _tell_what_it_is_about(page, entries, logged, weights_told(reward))
     _draw_reward(page, folder, logged, compared)
     odds_figure(folder / "odds.png", logged)
     page.heading("How it was chosen")
@@ -74,10 +74,10 @@ def arm_reliability(logged: LoggedDecisions) -> dict[str, Reliability]:
 
 
 def _tell_what_it_is_about(
-    page: Page, entries: Sequence[LogEntry], logged: LoggedDecisions
+    page: Page, entries: Sequence[LogEntry], logged: LoggedDecisions, rewards: str
 ) -> None:
     policies = sorted({entry.policy for entry in entries if not entry.held})
-    page.text(f"{len(logged)} decisions with a reward, by {'; '.join(policies)}.")
+    page.text(f"{len(logged)} decisions with a reward, by {'; '.join(policies)}. {rewards}")
     if logged.left_out:
         told = ", ".join(f"{count} {why}" for why, count in sorted(logged.left_out.items()))
         page.text(f"Left out: {told}.")

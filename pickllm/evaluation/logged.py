@@ -68,8 +68,11 @@ class LoggedDecisions:
             if found != shape:
                 raise ConfigError(f"{name} has shape {found}; it must be {shape}")
         if not rows:
+            why = ", ".join(f"{count} {words}" for words, count in self.left_out.items())
             raise ConfigError(
-                f"no decision is left to learn anything from; left out were {dict(self.left_out)}"
+                f"no decision is left to learn anything from; left out: {why}"
+                if why
+                else "there is no decision in this log"
             )
         if not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-6):
             raise ConfigError("the probabilities of a decision do not add up to 1")
@@ -108,7 +111,7 @@ class LoggedDecisions:
             judged[entry.arm] += score is not None
             score = unjudged if score is None else score
             if score is None:
-                left_out["not judged"] += 1
+                left_out["not judged" if source is None else f"not judged by {source!r}"] += 1
             else:
                 kept.append((entry, score))
         return _table(

@@ -44,10 +44,13 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
     lacking = [arm for arm in wanted if arm not in found]
     if lacking or not wanted:
         raise ConfigError(
-            f"{path} has no column {(lacking or ['NAME'])[0]}{_SCORE}; it has {found}"
+            f"{path} has no column {(lacking or ['NAME'])[0]}{_SCORE}; "
+            f"it has {found or list(columns)}"
         )
     score = _matrix(columns, wanted, "score")
     known: NDArray[np.bool_] = np.logical_not(np.isnan(score).any(axis=1))
+    if not known.any():
+        raise ConfigError(f"no row of {path} has a score of each of {list(wanted)}")
     if not known.all():
         logger.warning(
             "%d of %d rows of %s lack a score", known.size - known.sum(), known.size, path
@@ -90,7 +93,7 @@ def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:
 
 
 def _from_csv(path: Path) -> Mapping[str, Sequence[Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
         head, *rows = list(csv.reader(file)) or [[]]
     if any(len(row) != len(head) for row in rows):
         raise ConfigError(f"a row of {path} has not as many cells as its head")

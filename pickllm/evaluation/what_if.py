@@ -122,6 +122,9 @@ def what_if(
     if passages < 1:
         raise ConfigError(f"passages is {passages}; at least one is needed")
     chooser = policy_of(policy)
+    unknown = sorted(set(getattr(chooser, "names_arms", ())).difference(logged.arms))
+    if unknown:
+        raise ConfigError(f"{unknown} stand in {chooser.name}; the log has {list(logged.arms)}")
     if predicted is None:
         predicted = _predicted(logged, seed)
     found = []

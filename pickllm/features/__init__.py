@@ -8,7 +8,7 @@ combined.py      several of them in one vector
 Any embedding of LangChain's is one too; see `langchain_pickllm.embeddings`.
 """
 
-from pickllm.features.combined import Combined, featurizer_name
+from pickllm.features.combined import Combined, checked_featurizer, featurizer_name
 from pickllm.features.conversation import Conversation, ConversationFeatures, features_of
 from pickllm.features.hashed import HashedText
 from pickllm.features.surface import Surface
@@ -20,6 +20,7 @@ __all__ = [
     "ConversationFeatures",
     "HashedText",
     "Surface",
+    "checked_featurizer",
     "default_features",
     "features_of",
     "featurizer_name",

@@ -7,6 +7,8 @@
 """
 
 from dataclasses import dataclass
+from numbers import Integral
+from typing import cast
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from pickllm.errors import ConfigError
 from pickllm.protocols import Featurizer
 from pickllm.types import Vector
 
-__all__ = ["Combined", "featurizer_name"]
+__all__ = ["Combined", "checked_featurizer", "featurizer_name"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +28,8 @@ class Combined:
     def __post_init__(self) -> None:
         if not self.parts:
             raise ConfigError("there is nothing to combine: give at least one featurizer")
+        for part in self.parts:
+            checked_featurizer(part)
 
     @property
     def dim(self) -> int:
@@ -45,6 +49,31 @@ class Combined:
     def features(self, text: str) -> Vector:
         """The prompt's features, ``[dim]`` float32."""
         return np.concatenate([part.features(text) for part in self.parts])
+
+
+def checked_featurizer(given: object) -> Featurizer:
+    """What is given, where it can be a featurizer; else `ConfigError`.
+
+    How long its vectors are is asked of it here: an embedding that cannot be reached is told
+    when a router is made, and not by every request.
+    """
+    kind = given.__name__ if isinstance(given, type) else type(given).__name__
+    if isinstance(given, type) or not hasattr(given, "features"):
+        raise ConfigError(
+            f"{kind} is no featurizer: that has dim and features(text). Embeddings of a framework "
+            "become one by EmbeddedFeatures(embed=embeddings.embed_query), of pickllm.embedded"
+        )
+    featurizer = cast("Featurizer", given)
+    try:
+        dim = featurizer.dim
+    except Exception as error:
+        raise ConfigError(
+            f"the featurizer {kind} does not say how long its vectors are "
+            f"({type(error).__name__}): see that it can be asked"
+        ) from error
+    if not isinstance(dim, Integral) or dim < 1:
+        raise ConfigError(f"the featurizer {kind} has the dim {dim!r}; it must be at least 1")
+    return featurizer
 
 
 def featurizer_name(featurizer: Featurizer) -> str:

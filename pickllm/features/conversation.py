@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from pickllm.errors import ConfigError
 from pickllm.features.combined import featurizer_name
+from pickllm.numeric import checked_vector
 from pickllm.protocols import Featurizer
 from pickllm.types import Request, Said, Vector
 
@@ -129,6 +130,11 @@ class ConversationFeatures:
 
 
 def features_of(featurizer: Featurizer, request: Request) -> Vector:
-    """What a featurizer makes of a request: of its text, or of what it asks for."""
+    """What a featurizer makes of a request: of its text, or of what it asks for.
+
+    Raises:
+        ConfigError: That is no vector of its ``dim`` finite numbers.
+    """
     text_of = getattr(featurizer, "text_of", None)
-    return featurizer.features(request.text if text_of is None else text_of(request))
+    features = featurizer.features(request.text if text_of is None else text_of(request))
+    return checked_vector(features, dim=featurizer.dim)

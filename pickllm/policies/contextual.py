@@ -33,6 +33,7 @@ from functools import lru_cache
 from pickllm.errors import ConfigError
 from pickllm.estimators import Ridge, RidgeState
 from pickllm.explorers import Thompson
+from pickllm.numeric import check_numbers
 from pickllm.policies.drift import Drift
 from pickllm.policies.expenses import Expenses
 from pickllm.policies.pacing import target_usd, within
@@ -95,8 +96,12 @@ class Contextual:
     def __post_init__(self) -> None:
         given = self.prior.values() if isinstance(self.prior, Mapping) else [self.prior]
         for prior in given:
-            if prior is not None and not 0.0 <= prior <= 1.0:
+            if prior is None:
+                continue
+            check_numbers(prior=prior)
+            if not 0.0 <= prior <= 1.0:
                 raise ConfigError(f"a prior is an expected score in [0, 1]; it is {prior}")
+        check_numbers(budget_usd=self.budget_usd or 0, pace=self.pace, price_prior=self.price_prior)
         if self.budget_usd is not None and not 0.0 < self.budget_usd < math.inf:
             raise ConfigError(f"budget_usd must be above 0, or None; it is {self.budget_usd}")
         if not 0.0 < self.pace < math.inf:

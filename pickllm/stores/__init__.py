@@ -5,9 +5,10 @@
     redis.py     on a server, for a fleet;                    redis_client.py  its client
     codec.py     state to bytes and back: versioned JSON, never pickle
 
-``store_of("sqlite:///routes.db")`` opens one by its address.
+``store_of("sqlite:///routes.db")`` opens one by its address, `store_to_read` one that is there.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pickllm.errors import ConfigError
@@ -26,7 +27,7 @@ else:
         },
     )
 
-__all__ = ["MemoryStore", "SqliteStore", "StoreLike", "store_of"]
+__all__ = ["MemoryStore", "SqliteStore", "StoreLike", "store_of", "store_to_read"]
 
 StoreLike = KeepsJournal | str
 """What a user may give as a store: one, or its address."""
@@ -64,3 +65,14 @@ def store_of(given: StoreLike) -> KeepsJournal:
         f"no store at {given.partition('://')[0]!r}; give 'sqlite:///FILE', 'redis://HOST', "
         "'memory://' or a store"
     )
+
+
+def store_to_read(given: StoreLike) -> KeepsJournal:
+    """The same, where something is to be read: a file that is not there is not made."""
+    if isinstance(given, str) and given.startswith(_SQLITE):
+        file = Path(given.removeprefix(_SQLITE))
+        if not file.is_file():
+            raise ConfigError(
+                f"there is no file {file}, so nothing is kept there: check the address"
+            )
+    return store_of(given)

@@ -23,6 +23,9 @@ from pickllm.lock import Lock
 
 __all__ = ["SqliteFile"]
 
+_OURS = "pickllm_"
+"""So every table of ours begins."""
+
 _PATIENCE_S = 0.25
 """Wait for another writer at most so long: what cannot be written now is made good later."""
 
@@ -79,8 +82,19 @@ class SqliteFile:
             self._connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
             )
+            self._check_ours()
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(self._schema)
         except sqlite3.Error as error:
             raise ConfigError(f"cannot open {self.path!r} {self._purpose}: {error}") from error
+
+    def _check_ours(self) -> None:
+        """A database of another program is left as it is."""
+        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = [name for (name,) in rows]
+        if tables and not any(name.startswith(_OURS) for name in tables):
+            raise ConfigError(
+                f"{self.path!r} holds tables of another program, such as {tables[0]!r}: give "
+                "PickLLM a file of its own"
+            )

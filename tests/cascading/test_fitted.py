@@ -203,6 +203,14 @@ def test_command_says_what_a_table_lacks(tmp_path: Path) -> None:
     assert "small|cost_usd" in str(done.exception)
 
 
+def test_a_table_of_no_answers_says_what_it_has(tmp_path: Path) -> None:
+    """Nothing that is named is missing, and yet there is nothing to choose between."""
+    file = tmp_path / "prompts.csv"
+    file.write_text("prompt,small|score\nhow?,1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"must hold prompt, .* it has answers of \[\]"):
+        read_answers(file)
+
+
 def test_command_says_which_column_holds_no_scores(tmp_path: Path) -> None:
     """A score beyond [0, 1] is told by the name of its column."""
     file = tmp_path / "percent.csv"

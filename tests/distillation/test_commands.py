@@ -88,7 +88,7 @@ def test_dates_and_evaluations_leave_out() -> None:
         (("forget", "sqlite:///typo.db", "--tenant", "a"), "pickllm: there is no file typo.db"),
         (("export", KEPT, "--embedder", "none", "--all-tenants"), "pickllm: prompts are told"),
         (("distill", "gone", "--base", "x", "--held-out", "y"), "pickllm: there is no file gone"),
-        (("distill", "gone", "--base", "x"), "pickllm: gone is one file"),
+        (("distill", "gone", "--base", "x"), "pickllm: there is no file gone"),
     ],
 )
 def test_what_cannot_work_is_told(

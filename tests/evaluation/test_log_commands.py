@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from pickllm import Arm, Fixed, Outcome, Request, Router, WeightedReward, Weights, epsilon_greedy
 from pickllm.cli import app, main
-from pickllm.evaluation import LoggedDecisions, OutcomeTable, read_log, write_log
+from pickllm.evaluation import LogEntry, LoggedDecisions, OutcomeTable, read_log, write_log
 from pickllm.evaluation.comparison import compare_on_log, compare_on_table
 from pickllm.evaluation.log_report import arm_reliability, write_report
+from pickllm.stores import SqliteStore
 from pickllm.types import Attempt
 
 CHANCES = {"small": 0.5, "large": 0.8}
@@ -104,6 +105,34 @@ def test_replay_of_a_log_says_what_makes_it_doubtful(tmp_path: Path) -> None:
     assert "Beware: epsilon_greedy: the log is worth only" in output
 
 
+def test_replay_and_report_tell_what_they_weigh(tmp_path: Path) -> None:
+    """A log does not say what weights were live, so they are the default ones, or those given."""
+    log, out = str(traffic(tmp_path / "log.jsonl", count=60)), tmp_path / "out"
+    usual, own = ("Rewards weigh quality 0.8, cost 0.15", "Rewards weigh quality 1, cost 0")
+    assert usual in said("replay", log)
+    assert own in said("replay", str(table_file(tmp_path / "t.csv")), "--weights", "1:0:0")
+    said("report", log, "--out", str(out), "--weights", "1:0:0")
+    assert own in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_replay_does_not_guess_what_an_arm_earns_that_was_never_asked(tmp_path: Path) -> None:
+    """A prediction that no row bears out is no estimate, whatever its interval."""
+    rows = [
+        LogEntry(
+            id=str(number), time_s=float(number), policy="fixed", arms=("large", "small"),
+            probabilities=(1.0, 0.0), arm="large", answered_by="large", status="ok",
+            source_to_score={"user": 0.5},
+        )
+        for number in range(100)
+    ]  # fmt: skip
+    write_log(tmp_path / "log.jsonl", rows)
+
+    output = said("replay", str(tmp_path / "log.jsonl"))
+
+    assert ["unknown", "unknown"] == row_of(output, "always small")[1:3]
+    assert "always large (best)" in output
+
+
 def test_replay_of_a_table_runs_the_policies(tmp_path: Path) -> None:
     """With every session's own order; random and oracle are no runs, but known."""
     path = table_file(tmp_path / "table.csv")
@@ -159,7 +188,22 @@ def test_an_arm_s_name_is_no_markup(tmp_path: Path) -> None:
         (("replay", "none.csv"), "pickllm: cannot read the table none.csv"),
         (("report", "none.jsonl"), "pickllm: cannot read the log none.jsonl"),
         (("replay", "log.jsonl", "--policy", "nope"), "pickllm: no policy is called 'nope'"),
-        (("replay", "log.jsonl", "--source", "nobody"), "pickllm: no decision is left"),
+        (
+            ("replay", "log.jsonl", "--source", "nobody"),
+            "pickllm: no decision is left to learn anything from; left out: 30 not judged by",
+        ),
+        (("replay", "empty.jsonl"), "pickllm: there is no decision in this log"),
+        (("replay", "head.csv"), "pickllm: no row of head.csv has a score"),
+        (("replay", "other.csv"), "pickllm: other.csv has no column NAME|score; it has ['x']"),
+        (("report", "head.csv"), "pickllm: head.csv is a table"),
+        (("replay", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (("report", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (("report", "log.jsonl", "--out", "log.jsonl"), "pickllm: FileExistsError: [Errno 17] "),
+        (("replay", "redis://127.0.0.1:1"), "pickllm: RedisStore cannot be read"),
+        (
+            ("report", "sqlite:///routes.db", "--namespace", "x"),
+            "pickllm: that store holds no decision in the namespace 'x'",
+        ),
     ],
 )
 def test_what_cannot_be_is_told_without_a_traceback(
@@ -168,12 +212,17 @@ def test_what_cannot_be_is_told_without_a_traceback(
     """In one line that says what to do."""
     monkeypatch.chdir(tmp_path)
     traffic(Path("log.jsonl"), count=30)
+    Path("empty.jsonl").touch()
+    Path("head.csv").write_text("prompt,a|score", encoding="utf-8")
+    Path("other.csv").write_text("x\n1", encoding="utf-8")
+    SqliteStore("routes.db")
     monkeypatch.setattr(sys, "argv", ["pickllm", *words])
 
     with pytest.raises(SystemExit) as caught:
         main()
 
     assert str(caught.value.code).startswith(message)
+    assert not Path("typo.db").exists()
 
 
 @pytest.mark.parametrize("words", [("--learns-from", "some"), ("--weights", "1:0:0,0:1:0")])

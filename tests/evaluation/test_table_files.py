@@ -37,6 +37,12 @@ def test_rows_without_a_score_are_told(tmp_path: Path, caplog: pytest.LogCapture
     assert 1 == caplog.text.count("1 of 2 rows")
 
 
+def test_a_spreadsheet_s_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    """Else the prompts would not be found, for they mostly stand first."""
+    table = read_table(written(tmp_path, f"\ufeff{HEAD}", "Why?,1,,,0"))
+    assert ("Why?",) == table.prompts
+
+
 def test_parquet_is_read_alike(tmp_path: Path) -> None:
     """The same table in the other format."""
     pyarrow = pytest.importorskip("pyarrow", reason="an extra of its own")

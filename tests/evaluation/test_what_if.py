@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pickllm import (
     ConfigError,
     Fixed,
+    Guarded,
     Random,
     Watched,
     WeightedReward,
@@ -63,6 +64,15 @@ def test_a_single_arm_is_valued_at_its_worth(arm: str, truth: float) -> None:
     for each in by_policy.method_to_estimate.values():
         assert each.low < truth < each.high
         assert each.high - each.low < 0.15
+
+
+@pytest.mark.parametrize(
+    "policy", [Fixed(arm="z"), Guarded(policy="ucb1", baseline="z"), contextual(prior={"z": 0.5})]
+)
+def test_a_policy_that_names_an_arm_the_log_has_not_is_refused(policy: PolicyLike) -> None:
+    """What it would have earned by another arm is no answer."""
+    with pytest.raises(ConfigError, match=r"\['z'\] stand in .* has \['a', 'b', 'c'\]"):
+        what_if(log_of(50, seed=1), policy)
 
 
 def test_the_policy_that_was_live_is_valued_at_the_log_s_mean() -> None:

@@ -1,6 +1,7 @@
 """The default policy: what it learns, what it weighs, and what it is told."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -275,11 +276,18 @@ def test_watched_policy_learns_and_does_not_serve() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"prior": 1.5}, {"budget_usd": 0.0}, {"pace": 0.0}, {"price_prior": -1.0}], ids=str
+    "settings",
+    [
+        *({"prior": 1.5}, {"budget_usd": 0.0}, {"pace": 0.0}, {"price_prior": -1.0}),
+        *({"prior": "high"}, {"prior": {"a": "high"}}, {"budget_usd": "1"}, {"pace": None}),
+    ],
+    ids=str,
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, float]) -> None:
-    """A setting out of its range is an error when it is made."""
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
+    """A setting out of its range, or no number, is an error when it is made."""
     with pytest.raises(ConfigError):
-        Contextual(**settings)  # type: ignore[arg-type]  # each of its own type
+        Contextual(**settings)
+    with pytest.raises(ConfigError, match="half_life_s must be a number"):
+        contextual(half_life_s="a week")  # type: ignore[arg-type]  # that is the point
     with pytest.raises(ConfigError, match="slack and threshold"):
         Drift(slack=0.0)

@@ -1,13 +1,30 @@
 """Features of prompts: the same for the same, near for the near, finite for anything."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pickllm import Combined, ConfigError, HashedText, Surface
+from pickllm import (
+    Arm,
+    Combined,
+    ConfigError,
+    HashedText,
+    Request,
+    Router,
+    Surface,
+    contextual,
+    drive,
+    lin_ucb,
+)
+from pickllm.embedded import EmbeddedFeatures
 from pickllm.features import default_features, featurizer_name
+from pickllm.policies import PolicyLike
 from pickllm.protocols import Featurizer
+from pickllm.testing import Script, ScriptedPort
 
 FEATURIZERS: dict[str, Featurizer] = {
     "hashed": HashedText(),
@@ -82,3 +99,96 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, float]) -> No
         HashedText(**settings)  # type: ignore[arg-type]  # each of its own type
     with pytest.raises(ConfigError, match="nothing to combine"):
         Combined(parts=())
+
+
+class Odd:
+    """Says that its vectors have two numbers, and gives what it was told to."""
+
+    dim = 2
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+
+    def features(self, text: str) -> Any:
+        return self.given
+
+
+ODD: dict[str, object] = {
+    "no number": [0.5, float("nan")],
+    "infinite": [float("-inf"), 0.5],
+    "too large": [1e300, 0.5],
+    "too short": [0.5],
+    "too long": [0.5, 0.5, 0.5],
+    "a matrix": [[0.5, 0.5]],
+    "words": "secret prompt",
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("policy", [contextual(), lin_ucb(), "logistic", "square_cb"], ids=str)
+@pytest.mark.parametrize("given", ODD.values(), ids=ODD.keys())
+def test_features_that_are_none_do_not_take_the_answer_away(
+    given: object, policy: PolicyLike, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are told and counted like a featurizer that fails, and nothing is learnt from them."""
+    router = Router(arms=[Arm(name="a")], policy=policy, featurizer=Odd(given), seed=1)
+
+    routed = drive.run(router.flow(Request(text="secret prompt")), ScriptedPort({"a": Script()}))
+    router.feedback(routed.decision.id, 1.0)
+
+    assert ("yes", [0.0, 0.0]) == (routed.reply.text, routed.decision.features.tolist())
+    assert 1 == router.stats()["featurizer_failures"]
+    assert "the featurizer failed (ConfigError)" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_numbers_of_any_kind_are_features() -> None:
+    """A list of whole numbers is a vector, too."""
+    router = Router(arms=[Arm(name="a")], featurizer=Odd([1, 2]), seed=1)
+    features = router.decide(Request(text="Why?")).features
+    assert ([1.0, 2.0], "float32") == (features.tolist(), str(features.dtype))
+
+
+@pytest.mark.parametrize("given", [[0.5], [float("nan"), 1.0]], ids=str)
+def test_features_brought_along_must_be_those_of_the_featurizer(given: list[float]) -> None:
+    """Who makes them wrong is told: the prompt is not looked at in their place."""
+    router = Router(arms=[Arm(name="a")], featurizer=Odd([1, 2]), seed=1)
+    with pytest.raises(ConfigError, match="features must"):
+        router.decide(Request(text="Why?"), np.array(given, dtype=np.float32))
+
+
+def test_an_embedding_that_is_no_vector_is_asked_again() -> None:
+    """Only vectors are remembered: once it is well again, the prompt is seen."""
+    answers = iter([[float("nan"), 0.0], [0.0, 1.0]])
+    embedded = EmbeddedFeatures(embed=lambda _: next(answers))
+    with pytest.raises(ConfigError, match="finite"):
+        embedded.features("Why?")
+    assert [0.0, 1.0] == embedded.features("Why?").tolist()
+
+
+def _unreachable(text: str) -> list[float]:
+    raise ConnectionError(text)
+
+
+class NoLength(Odd):
+    dim = 0
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: 3, "int is no featurizer"),
+        (lambda: Surface, "Surface is no featurizer"),
+        (lambda: len, "EmbeddedFeatures"),
+        (lambda: NoLength([]), "at least 1"),
+        (lambda: EmbeddedFeatures(embed=_unreachable), "ConnectionError"),
+        (lambda: EmbeddedFeatures(embed=lambda _: []), "at least 1"),
+    ],
+    ids=["number", "class", "function", "no length", "away", "empty"],
+)
+def test_what_cannot_be_a_featurizer_is_refused(made: Callable[[], Any], words: str) -> None:
+    """By a router when it is made, and inside of others."""
+    with pytest.raises(ConfigError, match=words):
+        Router(arms=[Arm(name="a")], featurizer=made())
+    with pytest.raises(ConfigError, match=words):
+        Combined(parts=(Surface(), made()))

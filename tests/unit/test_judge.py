@@ -40,7 +40,10 @@ def judged(verdict: str, **settings: Any) -> float | None:
         ("I give it a SCORE: 7", None),
         ("SCORE: 7\nI hope that helps!", None),
         ("SCORE: 2\nOr rather\nSCORE: 9", None),
-        ("**SCORE: 7**", None),
+        ("**SCORE: 7**", 0.7),
+        ("### Score: 7", 0.7),
+        ("**Score:** 7", 0.7),
+        ("**SCORE: 2**\nSCORE: 9", None),
         ("", None),
     ],
 )

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from pickllm import LearningAutomaton, Request, Router, StateConflict, UnknownDecision, q_learning
+from pickllm import (
+    ConfigError,
+    LearningAutomaton,
+    Request,
+    Router,
+    StateConflict,
+    UnknownDecision,
+    q_learning,
+)
 from pickllm.booking.keeper import Keeper
 from pickllm.errors import StoreUnavailable
 from pickllm.policies import epsilon_greedy
@@ -311,6 +319,54 @@ def test_notes_of_a_newer_program_are_left_out_and_counted() -> None:
 
     assert 1 == router.stats()["journal_unreadable"]
     assert 2 == make_router(store).state.steps
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_is_no_number_is_never_learnt(number: bytes) -> None:
+    """A damaged note is left out: learnt once, it would be in every decision to come."""
+    writer = make_router(store := MemoryStore())
+    learn(writer, 0.5)
+    for noted in store.read("pickllm/default", after=0, limit=10):
+        damaged = noted.value.replace(b'"score":0.5', b'"score":' + number)
+        store.append("pickllm/other", [Note(key=str(noted.position), value=damaged)])
+
+    router = make_router(store, namespace="other")
+
+    assert (0, 1) == (router.state.steps, router.stats()["journal_unreadable"])
+    assert sum(router.decide(Request(text="2 + 2 =")).probabilities) == pytest.approx(1.0)
+
+
+def test_an_id_that_no_store_can_hold_does_not_hold_up_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is counted and told; what is said of it counts here."""
+    router = make_router(store := SqliteStore(":memory:"))
+    odd = router.decide(Request(text="2 + 2 =", id="\ud800"))
+    router.settle(answered(odd))
+    assert "counted" == router.feedback(odd.id, 1.0)
+    learn(router)
+    router.save()
+
+    assert 0 == router.stats().get("store_waiting", 0)
+    assert "an event cannot be written (UnicodeEncodeError)" in caplog.text
+    assert 1 == make_router(store).state.steps
+
+
+@pytest.mark.parametrize("any_id", ["\ud800", None, 3], ids=ascii)
+def test_an_id_that_no_store_can_hold_is_of_no_decision(any_id: Any) -> None:
+    """Whoever sends one must not make the store look as if it had failed."""
+    router = make_router(SqliteStore(":memory:"))
+    with pytest.raises(UnknownDecision):
+        router.feedback(any_id, 1.0)
+    assert "store_failures" not in router.stats()
+
+
+@pytest.mark.parametrize("source", ["", None, 3])
+def test_a_source_has_a_name(source: Any) -> None:
+    """Another worker could not read who has judged."""
+    router = make_router(MemoryStore())
+    with pytest.raises(ConfigError, match="source must say who judges"):
+        router.feedback(settled(router).id, 1.0, source=source)
 
 
 # Feedback for what another worker decided

@@ -102,3 +102,19 @@ def test_numbers_of_arms_must_be_numbers(field: str, value: Any) -> None:
     """A price, window or time limit that is negative or no finite number is refused."""
     with pytest.raises(ConfigError, match=f"arm 'a': {field}"):
         Pool([Arm(name="a", **{field: value})])
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "told"),
+    [
+        ("only", "small", r"only must list arms, such as \('small',\)"),
+        ("weights", {"quality": 1.0}, "must be Weights"),
+        ("id", None, "id of a request must be text"),
+        ("tenant", 42, "tenant of a request must be text"),
+        ("session", b"1", "session of a request must be text"),
+    ],
+)
+def test_request_of_odd_fields_is_refused(field: str, given: Any, told: str) -> None:
+    """An arm whose name is part of another's would be asked; no other worker could read the id."""
+    with pytest.raises(ConfigError, match=told):
+        Request(text="2 + 2 =", **{field: given})

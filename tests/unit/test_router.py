@@ -356,6 +356,10 @@ def test_policy_that_fails_to_learn_takes_no_answer_away(caplog: pytest.LogCaptu
         ({"breaker": False}, "breaker must be a Breaker, or None"),
         ({"reward": 3}, "reward must be callable with score="),
         ({"weights": {"quality": "a"}}, "must be a number of at least 0"),
+        ({"arms": None}, "arms must be a list of Arm"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"namespace": ""}, "namespace must be a string"),
+        ({"max_decisions": "x"}, "max_decisions must be a whole number"),
         ({"arms": [Arm(name="a", can={"vision": True})]}, "can must map some of"),  # type: ignore[dict-item]  # that is the point
     ],
 )
@@ -374,6 +378,8 @@ def test_mistake_of_a_newcomer_is_told_at_once(settings: dict[str, Any], says: s
         ({"usage": Usage(tokens_in=mistyped(None), tokens_out=3)}, "tokens are no counts"),
         ({"usage": Usage(tokens_in=1, tokens_out=10**400)}, "tokens are no counts"),
         ({"status": "OK"}, "the status 'OK'"),
+        ({"latency_s": "1"}, "latency_s '1'"),
+        ({"cost_usd": "1"}, "cost_usd '1'"),
     ],
 )
 def test_odd_numbers_are_refused(odd: dict[str, Any], words: str) -> None:
@@ -384,6 +390,15 @@ def test_odd_numbers_are_refused(odd: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         router.settle(Outcome(decision_id=decision.id, attempts=(attempt,)))
     router.settle(answered(decision))
+
+
+def test_words_are_no_request_and_no_outcome() -> None:
+    """A prompt alone is the first thing that a newcomer gives."""
+    router = Router(arms=priced("a"))
+    with pytest.raises(ConfigError, match=r"give a Request\(text=...\); this is str"):
+        router.decide("Why?")  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(ConfigError, match=r"give an Outcome\(...\); this is str"):
+        router.settle("ok")  # type: ignore[arg-type]  # that is the point
 
 
 def test_odd_numbers_of_an_arm_take_no_answer_away() -> None:

@@ -1,12 +1,15 @@
 """Addresses of stores, and files that cannot be opened."""
 
+import contextlib
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pickllm import ConfigError
+from pickllm.cache.sqlite import SqliteShelf
 from pickllm.protocols import Note
 from pickllm.stores import MemoryStore, SqliteStore, store_of
 
@@ -37,6 +40,20 @@ def test_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     """A folder that is not there is an error that names the file."""
     with pytest.raises(ConfigError, match=r"cannot open '.*gone/state.db' as a SQLite store"):
         SqliteStore(tmp_path / "gone" / "state.db")
+
+
+@pytest.mark.parametrize("opened", [SqliteStore, SqliteShelf], ids=lambda kind: kind.__name__)
+def test_a_database_of_another_program_is_told_and_left(
+    opened: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """A slip in the address puts no tables into it, and does not change how it is written."""
+    path = tmp_path / "shop.db"
+    with contextlib.closing(sqlite3.connect(path)) as shop:
+        shop.execute("CREATE TABLE orders (id INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="tables of another program, such as 'orders'"):
+        opened(path)
+    assert before == path.read_bytes()
 
 
 def test_file_that_is_no_database_is_told_and_left(tmp_path: Path) -> None:
