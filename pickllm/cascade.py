@@ -92,8 +92,7 @@ def climb(
     bought: list[_Bought] = []
     failures: list[ArmError] = []
     gone: set[str] = set()
-    first = desk.next_move(request, decision, (), ())
-    move = Move(ask=decision.arm, final=first.final and first.ask == decision.arm)
+    move = Move(ask=decision.arm, final=decision.final)
     while move.ask is not None:
         try:
             bought.append((yield from _buy(desk, request, decision, move, attempts)))

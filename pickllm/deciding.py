@@ -77,6 +77,7 @@ class Decider:
         self._repeatable = seed is not None
         self._process = os.getpid()
         self._policy_name = policy.name
+        self._cascade_name = "" if cascade is None else cascade.name
         self._weights, self._anchors = weights, anchors
         self._clock, self._count = clock, count
         self._next_number = 0
@@ -206,7 +207,8 @@ class Decider:
         rng = self._rng()
         held = request.hold if request.hold and request.hold.arm in arms else None
         situation = self._situation(request, arms, features, now_s)
-        choice, name = self._chosen(request, held, situation, state, rng)
+        first = Move() if held else self._first(request, situation, rng)
+        choice, name = self._chosen(held, first.ask, situation, state, rng)
         drawn = rng.index(choice.probabilities)
         return Decision(
             id=request.id,
@@ -220,16 +222,29 @@ class Decider:
             shadow=choice.shadow,
             ineligible={**unable, **resting},
             policy=name,
+            final=first.final,
             held=held,
             features=features,
             session=request.session,
             tenant=request.tenant,
         )
 
+    def _first(self, request: Request, situation: Situation, rng: Rng) -> Move:
+        """What the cascade begins with; it asks no arm where that is left to the policy."""
+        if self.cascade is None or request.once:
+            return Move()
+        try:
+            move = self.cascade.move(situation, (), rng)
+            _check(move, situation.arms, ())
+        except Exception as error:
+            self._tell_failure(error)
+            return Move()
+        return move
+
     def _chosen(
         self,
-        request: Request,
         held: Hold | None,
+        first: str | None,
         situation: Situation,
         state: object,
         rng: Rng,
@@ -237,23 +252,11 @@ class Decider:
         """How likely each arm is, and who says so."""
         if held is not None:
             return _only(held.arm, situation.arms), self._policy_name
-        if self.cascade is not None and not request.once:
-            first = self._first(self.cascade, situation, rng)
-            if first is not None:
-                return _only(first, situation.arms), self.cascade.name
+        if first is not None:
+            return _only(first, situation.arms), self._cascade_name
         return self._checked(self.policy.decide(state, situation, rng), situation), (
             self._policy_name
         )
-
-    def _first(self, cascade: Cascade, situation: Situation, rng: Rng) -> str | None:
-        """The arm that the cascade begins with; None where it leaves that to the policy."""
-        try:
-            move = cascade.move(situation, (), rng)
-            _check(move, situation.arms, ())
-        except Exception as error:
-            self._tell_failure(error)
-            return None
-        return move.ask
 
     def _tell_failure(self, error: Exception) -> None:
         self._count("cascade_failures")

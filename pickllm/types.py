@@ -294,6 +294,8 @@ class Decision:
     ineligible: Mapping[str, str] = field(default_factory=dict)
     """Arm to the reason why it was not asked."""
     policy: str
+    final: bool = False
+    """Whether a cascade shows what ``arm`` says in any case."""
     held: "Hold | None" = None
     """Why the policy was not asked; None where it was."""
     features: Vector = field(default_factory=lambda: NO_FEATURES)
