@@ -115,6 +115,11 @@ class FrontDesk:
         """How much of a stream is read before a cascade scores it."""
         return self.cascade.hold_back_chars if self.cascade is not None else 1
 
+    @property
+    def falls_back(self) -> bool:
+        """Whether anybody may take over from an arm that fails."""
+        return self.decider.fallback is not False
+
     def next_move(
         self, request: Request, decision: Decision, drafts: Sequence[Draft], gone: Collection[str]
     ) -> Move:

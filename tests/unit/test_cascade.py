@@ -132,6 +132,29 @@ def test_an_arm_that_fails_is_out_of_the_cascade(
 
 
 @every_driver
+@pytest.mark.parametrize(
+    ("scripts", "statuses"),
+    [
+        ({"small": BROKEN, "large": RIGHT}, ["error"]),
+        ({"small": WRONG, "large": BROKEN}, ["rejected", "error"]),
+        ({"small": LONG, "large": BROKEN}, ["rejected", "error"]),
+    ],
+    ids=["the first", "the last", "the last, beside a draft that stands still"],
+)
+def test_without_fallback_a_failure_is_the_caller_s(
+    driver: Driver, scripts: Mapping[str, Script], statuses: list[str]
+) -> None:
+    """Nobody takes over: no dearer arm, and no draft that would not do."""
+    router = climber(fallback=False, how={"hold_back_chars": 40})
+
+    with pytest.raises(ArmError, match="failed"):
+        asked(driver, router, scripts)
+
+    assert statuses == [status for _, status, _ in booked(router)]
+    assert 0 == router.stats()["fallbacks"]
+
+
+@every_driver
 def test_where_all_fail_arms_outside_take_over(driver: Driver) -> None:
     """As they do without a cascade."""
     how: dict[str, Any] = {"order": ("a", "b"), "thresholds": (0.5,), "scorer": is_right}
