@@ -50,14 +50,7 @@ def fit_cascade(
         _HEAD,
         [(each.name, f"{each.quality:.4f}", f"{1e3 * each.cost_usd:.4f}") for each in lines],
     )
-    found = fitted.confirmed
-    verdict = (
-        f"At most {found.epsilon:g} worse than {found.best_single} with probability "
-        f"{1.0 - found.delta:g}, at {found.cost_share:.0%} of its cost."
-        if found.is_cascade
-        else f"No cascade was confirmed: {found.best_single} alone is kept. More prompts may help."
-    )
-    console.print(escape(verdict), highlight=False)
+    console.print(escape(_verdict(fitted)), highlight=False)
     save_cascade(out, fitted.cascade)
     console.print(f"Kept {escape(fitted.cascade.name)} in {escape(str(out))}", highlight=False)
 
@@ -126,6 +119,20 @@ def baselines(table: ScoredTable, *, epsilon: float, mean_usd: float) -> list[Be
         Beside(name="mixture at this cost", quality=hull.quality_at(mixed), cost_usd=mixed),
         Beside(name="hindsight", quality=best, cost_usd=paid),
     ]
+
+
+def _verdict(fitted: FittedCascade) -> str:
+    found, (kept, *_) = fitted.confirmed, fitted.cascade.order
+    if found.is_cascade:
+        return (
+            f"At most {found.epsilon:g} worse than {found.best_single} with probability "
+            f"{1.0 - found.delta:g}, at {found.cost_share:.0%} of its cost."
+        )
+    in_budget = "" if kept == found.best_single else ", the best single model in the budget,"
+    return (
+        f"No cascade was confirmed: {kept} alone{in_budget} is kept. More prompts, a larger epsilon "
+        "or a larger budget may help."
+    )
 
 
 def _lines(fitted: FittedCascade) -> list[Beside]:
