@@ -278,10 +278,10 @@ def judge(  # noqa: PLR0917  # each is an option of the command
 
 
 def main() -> None:
-    """Run the command line; errors of ours end it with their message, not with a traceback."""
+    """Run the command line; errors of ours, and of files, end it without a traceback."""
     try:
         app()
-    except PickLLMError as error:
+    except (PickLLMError, OSError) as error:
         sys.exit(f"pickllm: {error}")
 
 

@@ -11,7 +11,7 @@ from pickllm.booking.events import Judged, decode
 from pickllm.errors import StateConflict
 from pickllm.evaluation.log import read_log
 from pickllm.protocols import Noted
-from pickllm.stores import store_of
+from pickllm.stores import store_there
 
 __all__ = ["Judgements", "judgements_of"]
 
@@ -28,7 +28,7 @@ def judgements_of(address: str, *, namespace: str = "default") -> Judgements:
     if "://" not in address:
         logged = {entry.id: entry.source_to_score for entry in read_log(address)}
         return lambda decision_id: logged.get(decision_id, {})
-    journal = store_of(address)
+    journal = store_there(address)
 
     def look_up(decision_id: str) -> Mapping[str, float]:
         return _newest(journal.find(f"pickllm/{namespace}", decision_id), decision_id)

@@ -9,9 +9,10 @@
 
 from pickllm.booking.events import Decided, Event, Judged, Reset, Traced, decode
 from pickllm.booking.ledger import Ledger
-from pickllm.errors import StateConflict
+from pickllm.errors import StateConflict, StoreUnavailable
 from pickllm.evaluation.log import LogEntry, entry_of
-from pickllm.stores import StoreLike, store_of
+from pickllm.protocols import KeepsJournal, Noted
+from pickllm.stores import StoreLike, store_there
 from pickllm.types import Feedback
 
 __all__ = ["read_journal", "read_ledger"]
@@ -25,6 +26,7 @@ def read_journal(store: StoreLike, *, namespace: str = "default") -> list[LogEnt
 
     Raises:
         ConfigError: There is no such store.
+        StoreUnavailable: It cannot be asked.
     """
     ledger = read_ledger(store, namespace=namespace)
     return sorted((entry_of(record) for record in ledger), key=lambda entry: entry.time_s)
@@ -37,11 +39,12 @@ def read_ledger(store: StoreLike, *, namespace: str = "default") -> Ledger:
 
     Raises:
         ConfigError: There is no such store.
+        StoreUnavailable: It cannot be asked.
     """
-    journal = store_of(store)
+    journal = store_there(store)
     ledger = Ledger(max_decisions=_ALL)
     position = 0
-    while notes := journal.read(f"pickllm/{namespace}", after=position, limit=_AT_ONCE):
+    while notes := _notes(journal, namespace, after=position):
         position = notes[-1].position
         for note in notes:
             try:
@@ -51,6 +54,15 @@ def read_ledger(store: StoreLike, *, namespace: str = "default") -> Ledger:
             ledger = Ledger(max_decisions=_ALL) if isinstance(event, Reset) else ledger
             _enter(ledger, event)
     return ledger
+
+
+def _notes(journal: KeepsJournal, namespace: str, *, after: int) -> list[Noted]:
+    try:
+        return journal.read(f"pickllm/{namespace}", after=after, limit=_AT_ONCE)
+    except Exception as error:  # a store may fail in any way
+        raise StoreUnavailable(
+            f"the store cannot be read ({type(error).__name__}): see whether it runs"
+        ) from error
 
 
 def _enter(ledger: Ledger, event: Event) -> None:

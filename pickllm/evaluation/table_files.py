@@ -67,13 +67,16 @@ def read_columns(file: Path | str) -> Mapping[str, Sequence[Any]]:
     """All columns of a table by name; of CSV all cells are text.
 
     Raises:
-        ConfigError: The file is missing, or is no table.
+        ConfigError: The file is missing, is no table, or has no rows.
     """
     path = Path(file)
     try:
-        return _from_parquet(path) if path.suffix == ".parquet" else _from_csv(path)
+        columns = _from_parquet(path) if path.suffix == ".parquet" else _from_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"cannot read the table {path}: {type(error).__name__}") from error
+    if not any(map(len, columns.values())):
+        raise ConfigError(f"the table {path} has no rows")
+    return columns
 
 
 def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:

@@ -5,15 +5,17 @@
     redis.py     on a server, for a fleet;                    redis_client.py  its client
     codec.py     state to bytes and back: versioned JSON, never pickle
 
-``store_of("sqlite:///routes.db")`` opens one by its address.
+``store_of("sqlite:///routes.db")`` opens one by its address; ``store_there`` one to be read.
 """
+
+from pathlib import Path
 
 from pickllm.errors import ConfigError
 from pickllm.protocols import KeepsJournal
 from pickllm.stores.memory import MemoryStore
 from pickllm.stores.sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SqliteStore", "StoreLike", "store_of"]
+__all__ = ["MemoryStore", "SqliteStore", "StoreLike", "store_of", "store_there"]
 
 StoreLike = KeepsJournal | str
 """What a user may give as a store: one, or its address."""
@@ -47,3 +49,14 @@ def store_of(given: StoreLike) -> KeepsJournal:
         f"no store at {given.partition('://')[0]!r}; give 'sqlite:///FILE', 'redis://HOST', "
         "'memory://' or a store"
     )
+
+
+def store_there(given: StoreLike) -> KeepsJournal:
+    """The same for who only reads: a file that is not there is a slip of the pen, and not made."""
+    if isinstance(given, str) and given.startswith(_SQLITE):
+        file = Path(given.removeprefix(_SQLITE))
+        if not file.is_file():
+            raise ConfigError(
+                f"there is no file {file}, so nothing is kept there: check the address"
+            )
+    return store_of(given)

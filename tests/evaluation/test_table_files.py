@@ -55,7 +55,8 @@ def test_parquet_is_read_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ((), r"has no column NAME\|score"),
+        ((), "has no rows"),
+        (("a|score,b|score",), "has no rows"),
         (("a,b", "1,2"), r"has no column NAME\|score"),
         (("a|score", "x"), "'x' in a column of 'a' is no number"),
         (("a|score,b|score", "1"), "has not as many cells"),
@@ -71,7 +72,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, lines: tuple[str, ...], tol
 def test_an_arm_that_is_not_there_is_told(tmp_path: Path) -> None:
     """And so is a file."""
     with pytest.raises(ConfigError, match=r"no column c\|score; it has \['a', 'b'\]"):
-        read_table(written(tmp_path, HEAD), arms=["a", "c"])
+        read_table(written(tmp_path, HEAD, "x,1,,,1"), arms=["a", "c"])
     with pytest.raises(ConfigError, match="cannot read the table"):
         read_table(tmp_path / "none.csv")
     assert (True, False) == (is_table_file("x.parquet"), is_table_file(Path("x.jsonl")))
