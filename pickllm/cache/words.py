@@ -225,14 +225,23 @@ CASED = _words(
     "violet daisy olive pearl ruby amber jade crystal drew guy bob nick jack gene ray rich josh "
     "miles art max don herb robin penny ginger hunter bush ford fox frost king prince queen brown "
     "green black white young stone wood woods snow lord god christian doctor hill sage "
-    "bass gauss newton tesla pascal henry "
+    "bass gauss newton tesla pascal henry gates jobs banks page musk wolf crane rice potter baker "
+    "cook butler mason carpenter miller smith taylor bishop pope rusty travis beck creed "
     # companies, programs, languages
     "apple amazon windows word excel rust swift oracle orange shell gap target meta slack teams "
     "zoom office access outlook edge chrome safari visa square stripe signal discord twitch notion "
     "spark flask express docker puppet chef salt julia scratch go basic ada pages numbers keynote "
-    "photos mail messages steam unity blender galaxy surface "
+    "photos mail messages steam unity blender galaxy surface drive android brave opera vault nomad "
+    "consul maven hive storm airflow beam alphabet chase subway oasis jaguar cheers titan saturn "
     # works and bands
-    "frozen alien friends lost heroes cats cars police kiss cream rush doors eagles titanic "
+    "frozen alien aliens friends lost heroes cats cars police kiss cream rush doors titanic dune "
+    "scrubs soul coco speed cure clash smiths blur pulp garbage hole seal train live pink "
+    "genesis exodus acts romans judges revelation "
+    # teams
+    "eagles giants jets bears lions bills saints colts rams ravens falcons titans jaguars dolphins "
+    "panthers cardinals bengals texans chargers raiders braves cubs angels royals twins tigers "
+    "pirates rangers kings nets spurs rockets stars hawks bulls bucks suns magic heat thunder wild "
+    "flames sharks ducks penguins devils islanders "
     # types, units
     "string integer double boolean float object long char byte calorie calories "
     # institutions

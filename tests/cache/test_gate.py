@@ -26,6 +26,17 @@ def test_opposites_that_no_rule_was_made_for_are_told_apart() -> None:
     assert {"", "replaced"} == set(found)
 
 
+NAMES = ["bills", "cheers", "dune", "gates", "genesis", "giants", "jaguar", "opera", "subway"]
+
+
+@pytest.mark.parametrize("word", NAMES)
+def test_a_word_that_is_a_name_too_keeps_its_capital(word: str) -> None:
+    """A team, a book, a maker or a program is asked about with it, and a thing without."""
+    asked = (f"Where did the {each} come from?" for each in (word, word.capitalize()))
+
+    assert not compare(*map(read, asked)).same
+
+
 def test_there_are_enough_of_them() -> None:
     """Some hundred, of many kinds."""
     assert len(OPPOSITE) == 14
