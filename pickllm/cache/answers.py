@@ -79,7 +79,7 @@ class AnswerCache:
         acceptance: Acceptance | None = None,
         verified_share: float = 0.05,
         agrees: Callable[[str, str], bool] = say_the_same,
-        secret: str | bytes = b"",
+        secret: str | bytes | None = None,
         seed: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -103,7 +103,8 @@ class AnswerCache:
             verified_share: Of the requests that an answer to another question could serve, how many
                 are answered by a model all the same, to see whether it is right; in [0, 1].
             agrees: Whether two answers say the same, for that.
-            secret: Seals answers in a store that others can write to, and makes keys unguessable.
+            secret: Seals answers in a store that others can write to, and makes keys unguessable;
+                None seals nothing.
             seed: Makes the draws repeatable; None draws a fresh one.
             clock: Seconds since the epoch.
 
@@ -114,6 +115,8 @@ class AnswerCache:
             raise ConfigError(f"max_entries must be at least 1; it is {max_entries}")
         if not 0.0 <= evict_below <= 1.0:
             raise ConfigError(f"evict_below must lie in [0, 1]; it is {evict_below}")
+        if secret is not None and not secret:
+            raise ConfigError("secret is empty and would seal nothing: give one, or None")
         self.namespace = namespace
         self.context = context
         self.max_entries = max_entries
@@ -125,7 +128,7 @@ class AnswerCache:
             max_chars=max_chars,
         )
         self._embedder = _embedder_of(semantic)
-        self._secret = secret.encode() if isinstance(secret, str) else secret
+        self._secret = secret.encode() if isinstance(secret, str) else secret or b""
         self._clock = clock
         self._shelved = Shelved(
             shelf_of(store, namespace=namespace),

@@ -447,6 +447,8 @@ def test_a_request_that_was_never_seen_is_explained_so() -> None:
         {"semantic": HashingEmbedder},
         {"semantic": "minilm"},
         {"store": "http://cache"},
+        {"secret": ""},
+        {"secret": b""},
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
