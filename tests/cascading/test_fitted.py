@@ -2,7 +2,9 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +45,30 @@ def test_fitted_cascade_saves_where_the_small_model_shows_its_mistakes() -> None
     assert fitted.confirmed.is_cascade
     assert fitted.confirmed.cost_share < 0.7
     assert fitted.played.quality.mean() == pytest.approx(fitted.confirmed.quality)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("quality", 10.0), "quality must lie in"),
+        (("quality", np.nan), "quality must lie in"),
+        (("cost_usd", -1.0), "cost_usd must be at least 0"),
+        (("cost_usd", np.nan), "cost_usd must be at least 0"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(change: tuple[str, float], told: str) -> None:
+    """Before anything is learnt from them."""
+    name, bad = change
+    numbers: Any = {name: np.full((10, 2), bad)}
+    with pytest.raises(ConfigError, match=told):
+        replace(sums(10), **numbers)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_handful_of_prompts_is_too_few(rows: int) -> None:
+    """Each part needs its own."""
+    with pytest.raises(ConfigError, match=f"{rows} prompts are too few"):
+        FITTING.fit(sums(10).take(np.arange(rows)))
 
 
 @pytest.mark.parametrize("predictive", [False, True])
