@@ -296,5 +296,5 @@ def in_background(work: Callable[[], object]) -> None:
 def _at_fault(outcome: Outcome) -> list[Attempt]:
     """Arms to blame. Where several were asked in vain, the request may be the reason."""
     failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
-    answered = outcome.status in ("ok", "abandoned")
+    answered = any(each.status in ("ok", "abandoned", "rejected") for each in outcome.attempts)
     return failed if answered or len(outcome.attempts) == 1 else []

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pickllm import Abstained, ArmError, Budget, Request, Router, drive
+from pickllm import Abstained, ArmError, Breaker, Budget, Request, Router, drive
 from pickllm.cascading import ThresholdCascade
 from pickllm.protocols import Asking
 from pickllm.rng import Rng
@@ -152,6 +152,17 @@ def test_without_fallback_a_failure_is_the_caller_s(
 
     assert statuses == [status for _, status, _ in booked(router)]
     assert 0 == router.stats()["fallbacks"]
+
+
+@pytest.mark.parametrize("settings", [{"fallback": False}, {"how": {"abstain_below": 0.5}}])
+def test_an_arm_that_failed_beside_a_draft_is_to_blame(settings: dict[str, Any]) -> None:
+    """The request was none for all arms: one has answered, however badly."""
+    router = climber(breaker=Breaker(failures=1), **settings)
+
+    with pytest.raises((ArmError, Abstained)):
+        asked(DRIVERS["run"], router, {"small": WRONG, "large": BROKEN})
+
+    assert "resting" in router.decide(Request(text="q")).ineligible["large"]
 
 
 @every_driver
