@@ -19,6 +19,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+
 from pickllm.cache.acceptance import BANDS, Acceptance
 from pickllm.cache.agreeing import say_the_same
 from pickllm.cache.entry import Entry
@@ -320,7 +322,7 @@ class AnswerCache:
     def _vector(self, embedder: Featurizer, question: str) -> Vector:
         """Of a question; empty where the embedder fails: equal ones are found all the same."""
         try:
-            return embedder.features(question)
+            return _checked(np.asarray(embedder.features(question), dtype=np.float32), embedder)
         except Exception as error:
             self._count("embedder failures")
             logger.warning("the embedder failed (%s); nothing near is found", type(error).__name__)
@@ -358,6 +360,12 @@ class AnswerCache:
         if amount:
             with self._lock:
                 self._counts[what] += amount
+
+
+def _checked(vector: Vector, embedder: Featurizer) -> Vector:
+    if vector.shape != (embedder.dim,) or not np.isfinite(vector).all():
+        raise ConfigError(f"an embedder gives {embedder.dim} numbers")
+    return vector
 
 
 def _outcome(finding: Finding) -> str:
