@@ -93,8 +93,8 @@ def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:
 
 
 def _from_csv(path: Path) -> Mapping[str, Sequence[Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        head, *rows = list(csv.reader(file)) or [[]]
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
+        head, *rows = [row for row in csv.reader(file) if row] or [[]]
     if any(len(row) != len(head) for row in rows):
         raise ConfigError(f"a row of {path} has not as many cells as its head")
     return {name: [row[index] for row in rows] for index, name in enumerate(head)}

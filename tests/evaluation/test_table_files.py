@@ -29,6 +29,13 @@ def test_a_csv_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.latency_s, [[2, 0], [1, 0]])
 
 
+def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    """With the mark at its beginning, and with empty lines."""
+    table = read_table(written(tmp_path, f"\ufeff{HEAD}", "", "hi,1,0.5,2,0", "", ""))
+
+    assert ("hi",) == table.prompts
+
+
 def test_rows_without_a_score_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Of the arms that are looked at."""
     path = written(tmp_path, HEAD, "x,1,,,", "x,1,,,1")
