@@ -64,6 +64,12 @@ _BEFORE_A_SUBJECT = frozenset(_ASKING) | frozenset(
     ["is?", "was?", "is", "was", "do", "does", "did", "can", "could", "should", "would", "will"]
 )
 _AFTER_THE = frozenset({"first", "last", "next", "previous", "most", "least", "only"})
+_LEADS_ON = frozenset({"in", "at", "by", "to", "from", "on", "take", "takes", "took", "taken"})
+_BARE = frozenset(
+    "charge case place sea land air bed prison jail hospital school college church court class "
+    "future hand heart power".split()
+)
+"""In charge and in the charge of, by sea and by the sea, take place and take the place of."""
 _POLITE = (("please",), ("thanks",), ("thank", "you"))
 _COURTEOUS = (["please"], ["kindly"])
 
@@ -194,7 +200,7 @@ def _asked(words: list[str], *, literal: bool) -> list[str]:
     """The question in one of the ways in which it can be put."""
     words = _unfronted(words)
     begins = words[0] if words else ""
-    bes = sorted(_BE[word] for word in words if word in _BE)
+    bes = [_BE[word] for word in words if word in _BE]
     said = [word for word in words if word not in _BE]
     if begins in _BE:
         said = [f"{_BE[begins]}?", *said]  # yes or no
@@ -240,6 +246,8 @@ def _is_idle_article(said: list[str], at: int) -> bool:
     if at == 0 or before in _BEFORE_A_SUBJECT:
         return word == "the" and not {"of", "between"}.isdisjoint(said[at + 2 : at + 4])
     if word == "the":
+        if before in _LEADS_ON and follows[0] in _BARE:
+            return False
         return follows[0] not in CLOSED - _AFTER_THE and follows[0] not in _AFTER_A
     labels = before in LABELLED or (before not in CLOSED and follows[0].endswith("ed"))
     return not labels and follows[0] not in CLOSED and follows[0] not in _AFTER_A

@@ -37,6 +37,20 @@ def test_a_word_that_is_a_name_too_keeps_its_capital(word: str) -> None:
     assert not compare(*map(read, asked)).same
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Who is in the charge of the nurse?", "Who is in charge of the nurse?"),
+        ("Did it take the place of the fair?", "Did it take place of the fair?"),
+        ("How long was he in the prison?", "How long was he in prison?"),
+        ("Who is the man that was king?", "Who was the man that is king?"),
+    ],
+)
+def test_an_article_and_a_tense_may_turn_a_question_round(one: str, other: str) -> None:
+    """As few and a few do."""
+    assert not compare(read(one), read(other)).same
+
+
 def test_there_are_enough_of_them() -> None:
     """Some hundred, of many kinds."""
     assert len(OPPOSITE) == 14
