@@ -36,6 +36,8 @@ from pickllm.cache.letters import plain_letters
 from pickllm.cache.words import (
     ASKS,
     ASKS_AFTER_A_MARK,
+    BARE,
+    BEFORE_BARE,
     CLOSED,
     CONTRACTIONS,
     ENGLISH,
@@ -64,12 +66,6 @@ _BEFORE_A_SUBJECT = frozenset(_ASKING) | frozenset(
     ["is?", "was?", "is", "was", "do", "does", "did", "can", "could", "should", "would", "will"]
 )
 _AFTER_THE = frozenset({"first", "last", "next", "previous", "most", "least", "only"})
-_LEADS_ON = frozenset({"in", "at", "by", "to", "from", "on", "take", "takes", "took", "taken"})
-_BARE = frozenset(
-    "charge case place sea land air bed prison jail hospital school college church court class "
-    "future hand heart power".split()
-)
-"""In charge and in the charge of, by sea and by the sea, take place and take the place of."""
 _POLITE = (("please",), ("thanks",), ("thank", "you"))
 _COURTEOUS = (["please"], ["kindly"])
 
@@ -246,7 +242,7 @@ def _is_idle_article(said: list[str], at: int) -> bool:
     if at == 0 or before in _BEFORE_A_SUBJECT:
         return word == "the" and not {"of", "between"}.isdisjoint(said[at + 2 : at + 4])
     if word == "the":
-        if before in _LEADS_ON and follows[0] in _BARE:
+        if before in BEFORE_BARE and follows[0] in BARE:
             return False
         return follows[0] not in CLOSED - _AFTER_THE and follows[0] not in _AFTER_A
     labels = before in LABELLED or (before not in CLOSED and follows[0].endswith("ed"))

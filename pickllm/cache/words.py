@@ -11,6 +11,8 @@ __all__ = [
     "AFTER_A_NUMERAL",
     "ASKS",
     "ASKS_AFTER_A_MARK",
+    "BARE",
+    "BEFORE_BARE",
     "CASED",
     "CLOSED",
     "CONTRACTIONS",
@@ -214,6 +216,13 @@ MENTIONS = _words(
 
 AFTER_A_NUMERAL = _words("in of on at and or from to with by as for is are than mean means")
 """What follows an "I" that is a numeral or a symbol; other words follow the one who asks."""
+
+BEFORE_BARE = _words("in at by to from on take takes took taken")
+BARE = _words(
+    "charge case place sea land air bed prison jail hospital school college church court class "
+    "future hand heart power"
+)
+"""In charge and in the charge of, by sea and by the sea, take place and take the place of."""
 
 CASED = _words(
     # months, countries and towns, planets
