@@ -218,6 +218,8 @@ AFTER_A_NUMERAL = _words("in of on at and or from to with by as for is are than 
 """What follows an "I" that is a numeral or a symbol; other words follow the one who asks."""
 
 BEFORE_BARE = _words("in at by to from on take takes took taken")
+"""What those of `BARE` stand behind."""
+
 BARE = _words(
     "charge case place sea land air bed prison jail hospital school college church court class "
     "future hand heart power"
