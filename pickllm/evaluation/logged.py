@@ -68,9 +68,8 @@ class LoggedDecisions:
             if found != shape:
                 raise ConfigError(f"{name} has shape {found}; it must be {shape}")
         if not rows:
-            raise ConfigError(
-                f"no decision is left to learn anything from; left out were {dict(self.left_out)}"
-            )
+            why = f"; left out were {dict(self.left_out)}" if self.left_out else ": none is there"
+            raise ConfigError(f"no decision is left to learn anything from{why}")
         if not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-6):
             raise ConfigError("the probabilities of a decision do not add up to 1")
         if not np.all(self.propensity > 0.0):
