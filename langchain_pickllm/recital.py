@@ -35,19 +35,29 @@ def call_digest(
 
 def recited_message(decision: Decision, kept: Kept) -> AIMessage:
     """The answer as a message of the arm that gave it."""
-    return AIMessage(content=kept.text, response_metadata=_metadata(decision, kept))
+    return AIMessage(
+        content=kept.text, id=_id(decision), response_metadata=_metadata(decision, kept)
+    )
 
 
 def recited_chunk(decision: Decision, kept: Kept) -> AIMessageChunk:
     """The answer as the only chunk of a stream."""
     return AIMessageChunk(
-        content=kept.text, response_metadata=_metadata(decision, kept), chunk_position="last"
+        content=kept.text,
+        id=_id(decision),
+        response_metadata=_metadata(decision, kept),
+        chunk_position="last",
     )
 
 
 def recited_events(message: AIMessage) -> Iterator[dict[str, Any]]:
     """The answer as a content-block stream."""
     return (dict(event) for event in message_to_events(message, message_id=message.id))
+
+
+def _id(decision: Decision) -> str:
+    """As LangChain makes them for messages that have none of a provider's; of its own each time."""
+    return f"lc_run--{decision.id}"
 
 
 def _metadata(decision: Decision, kept: Kept) -> dict[str, Any]:

@@ -7,7 +7,8 @@
 
 Whom to ask and what will do, the `Cascade` says; here it is carried out. The consumer sees one
 answer and never a rejected draft, and every draft is paid for and booked. An arm that fails is out
-of the cascade; where all of it fails, others take over as they do without one.
+of the cascade, and where all of it fails, others take over as they do without one; but where nobody
+may take over, a failure is the caller's here, too.
 """
 
 from collections.abc import Collection, Sequence
@@ -45,6 +46,10 @@ class Climber(Protocol):
     @property
     def hold_back_chars(self) -> int:
         """How much of a stream is read before it is scored."""
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether anybody may take over from an arm that fails."""
 
     def adapt(self, request: Request, arm: str) -> Asking[tuple[Said, ...] | None]:
         """What the arm reads in place of the conversation; None for the conversation itself."""
@@ -100,7 +105,7 @@ def climb(
         except ArmError as error:
             failures.append(error)
             gone.add(error.arm)
-            if error.shown:
+            if error.shown or not desk.falls_back:
                 raise
         else:
             if move.final:

@@ -120,6 +120,11 @@ class FrontDesk:
         """How much of a stream is read before a cascade scores it."""
         return self.cascade.hold_back_chars if self.cascade is not None else 1
 
+    @property
+    def falls_back(self) -> bool:
+        """Whether anybody may take over from an arm that fails."""
+        return self.decider.fallback is not False
+
     def next_move(
         self, request: Request, decision: Decision, drafts: Sequence[Draft], gone: Collection[str]
     ) -> Move:
@@ -309,5 +314,5 @@ def loop_here() -> "AbstractEventLoop | None":
 def _at_fault(outcome: Outcome) -> list[Attempt]:
     """Arms to blame. Where several were asked in vain, the request may be the reason."""
     failed = [attempt for attempt in outcome.attempts if attempt.status == "error"]
-    answered = outcome.status in ("ok", "abandoned")
+    answered = any(each.status in ("ok", "abandoned", "rejected") for each in outcome.attempts)
     return failed if answered or len(outcome.attempts) == 1 else []

@@ -94,7 +94,7 @@ class Explanation:
     def __str__(self) -> str:
         """The whole of it, a line for each arm, attempt and judgement."""
         lines = [
-            f"decision {self.decision.id}: {self.decision.arm} ({self.status})",
+            f"decision {self.decision.id}: {self.decision.arm}{self._answered()} ({self.status})",
             f"  {self.reason}",
             f"  policy {self.decision.policy}",
             *(f"  {_arm_line(view)}" for view in self.arms),
@@ -102,6 +102,12 @@ class Explanation:
             *(f"  scored {score:.2f} by {who!r}" for who, score in self.source_to_score.items()),
         ]
         return "\n".join(lines)
+
+    def _answered(self) -> str:
+        """Who answered, where that is another than the arm chosen: a fallback, or a cascade."""
+        last = self.attempts[-1].arm if self.attempts else self.decision.arm
+        other = last != self.decision.arm and self.status == "ok"
+        return f", answered by {last}" if other else ""
 
 
 def _arm_line(view: ArmView) -> str:

@@ -61,7 +61,7 @@ class Recalling:
         if not request.call_digest or request.once or request.fresh or in_a_loop:
             return None
         asked = self._asked(request)
-        kept: Kept | None = yield from self._tried(partial(self.cache.recall, asked))
+        kept = yield from self._tried(partial(self._recalled, asked))
         if kept is None or not self._may_serve(request, kept):
             return None
         decision = self._decision(request, kept)
@@ -105,6 +105,12 @@ class Recalling:
                 self.cache.judged(given_in, value)
         except Exception as error:
             self._failed(error)
+
+    def _recalled(self, request: Request) -> Kept | None:
+        kept: object = self.cache.recall(request)
+        if isinstance(kept, Kept | None):
+            return kept
+        raise TypeError("a cache recalls a Kept, or None")
 
     def _asked(self, request: Request) -> Request:
         """As the cache sees it: what arms read in place of the prompt shapes answers, too."""

@@ -19,6 +19,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+
 from pickllm.cache.acceptance import BANDS, Acceptance
 from pickllm.cache.agreeing import say_the_same
 from pickllm.cache.entry import Entry
@@ -79,7 +81,7 @@ class AnswerCache:
         acceptance: Acceptance | None = None,
         verified_share: float = 0.05,
         agrees: Callable[[str, str], bool] = say_the_same,
-        secret: str | bytes = b"",
+        secret: str | bytes | None = None,
         seed: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -103,7 +105,8 @@ class AnswerCache:
             verified_share: Of the requests that an answer to another question could serve, how many
                 are answered by a model all the same, to see whether it is right; in [0, 1].
             agrees: Whether two answers say the same, for that.
-            secret: Seals answers in a store that others can write to, and makes keys unguessable.
+            secret: Seals answers in a store that others can write to, and makes keys unguessable;
+                None seals nothing.
             seed: Makes the draws repeatable; None draws a fresh one.
             clock: Seconds since the epoch.
 
@@ -114,6 +117,8 @@ class AnswerCache:
             raise ConfigError(f"max_entries must be at least 1; it is {max_entries}")
         if not 0.0 <= evict_below <= 1.0:
             raise ConfigError(f"evict_below must lie in [0, 1]; it is {evict_below}")
+        if secret is not None and not secret:
+            raise ConfigError("secret is empty and would seal nothing: give one, or None")
         self.namespace = namespace
         self.context = context
         self.max_entries = max_entries
@@ -125,7 +130,7 @@ class AnswerCache:
             max_chars=max_chars,
         )
         self._embedder = _embedder_of(semantic)
-        self._secret = secret.encode() if isinstance(secret, str) else secret
+        self._secret = secret.encode() if isinstance(secret, str) else secret or b""
         self._clock = clock
         self._shelved = Shelved(
             shelf_of(store, namespace=namespace),
@@ -317,7 +322,7 @@ class AnswerCache:
     def _vector(self, embedder: Featurizer, question: str) -> Vector:
         """Of a question; empty where the embedder fails: equal ones are found all the same."""
         try:
-            return embedder.features(question)
+            return _checked(np.asarray(embedder.features(question), dtype=np.float32), embedder)
         except Exception as error:
             self._count("embedder failures")
             logger.warning("the embedder failed (%s); nothing near is found", type(error).__name__)
@@ -355,6 +360,12 @@ class AnswerCache:
         if amount:
             with self._lock:
                 self._counts[what] += amount
+
+
+def _checked(vector: Vector, embedder: Featurizer) -> Vector:
+    if vector.shape != (embedder.dim,) or not np.isfinite(vector).all():
+        raise ConfigError(f"an embedder gives {embedder.dim} numbers")
+    return vector
 
 
 def _outcome(finding: Finding) -> str:

@@ -36,6 +36,8 @@ from pickllm.cache.letters import plain_letters
 from pickllm.cache.words import (
     ASKS,
     ASKS_AFTER_A_MARK,
+    BARE,
+    BEFORE_BARE,
     CLOSED,
     CONTRACTIONS,
     ENGLISH,
@@ -194,7 +196,7 @@ def _asked(words: list[str], *, literal: bool) -> list[str]:
     """The question in one of the ways in which it can be put."""
     words = _unfronted(words)
     begins = words[0] if words else ""
-    bes = sorted(_BE[word] for word in words if word in _BE)
+    bes = [_BE[word] for word in words if word in _BE]
     said = [word for word in words if word not in _BE]
     if begins in _BE:
         said = [f"{_BE[begins]}?", *said]  # yes or no
@@ -240,6 +242,8 @@ def _is_idle_article(said: list[str], at: int) -> bool:
     if at == 0 or before in _BEFORE_A_SUBJECT:
         return word == "the" and not {"of", "between"}.isdisjoint(said[at + 2 : at + 4])
     if word == "the":
+        if before in BEFORE_BARE and follows[0] in BARE:
+            return False
         return follows[0] not in CLOSED - _AFTER_THE and follows[0] not in _AFTER_A
     labels = before in LABELLED or (before not in CLOSED and follows[0].endswith("ed"))
     return not labels and follows[0] not in CLOSED and follows[0] not in _AFTER_A

@@ -4,6 +4,7 @@ A pair is a question, a near one that was answered before, and whether the old a
 the new question. It comes from a model that answers all the same, or from a reader's verdict.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ from pickllm.lock import Lock
 from pickllm.rng import Rng, fresh_seed
 
 __all__ = ["Verifying"]
+
+logger = logging.getLogger("pickllm")
 
 
 class Verifying:
@@ -79,7 +82,13 @@ class Verifying:
     def compare(self, awaited: tuple[Finding, str], answer: str) -> None:
         """Count a pair by whether the kept answer says what the model has said."""
         finding, text = awaited
-        self._add(finding, right=self._agrees(text, answer))
+        try:
+            right = self._agrees(text, answer)
+        except Exception as error:  # nothing is learnt, and the store is none the worse for it
+            self._count("comparison failures", 1)
+            logger.warning("answers could not be compared (%s)", type(error).__name__)
+            return
+        self._add(finding, right=right)
 
     def judged(self, decision_id: str, finding: Finding, *, right: bool) -> None:
         """Count a reader's verdict on a lesson: of each decision the last one."""

@@ -11,6 +11,8 @@ __all__ = [
     "AFTER_A_NUMERAL",
     "ASKS",
     "ASKS_AFTER_A_MARK",
+    "BARE",
+    "BEFORE_BARE",
     "CASED",
     "CLOSED",
     "CONTRACTIONS",
@@ -215,6 +217,15 @@ MENTIONS = _words(
 AFTER_A_NUMERAL = _words("in of on at and or from to with by as for is are than mean means")
 """What follows an "I" that is a numeral or a symbol; other words follow the one who asks."""
 
+BEFORE_BARE = _words("in at by to from on take takes took taken")
+"""What those of `BARE` stand behind."""
+
+BARE = _words(
+    "charge case place sea land air bed prison jail hospital school college church court class "
+    "future hand heart power"
+)
+"""In charge and in the charge of, by sea and by the sea, take place and take the place of."""
+
 CASED = _words(
     # months, countries and towns, planets
     "may march august polish pole poles turkey china mobile nice reading bath cork chad jordan "
@@ -225,14 +236,23 @@ CASED = _words(
     "violet daisy olive pearl ruby amber jade crystal drew guy bob nick jack gene ray rich josh "
     "miles art max don herb robin penny ginger hunter bush ford fox frost king prince queen brown "
     "green black white young stone wood woods snow lord god christian doctor hill sage "
-    "bass gauss newton tesla pascal henry "
+    "bass gauss newton tesla pascal henry gates jobs banks page musk wolf crane rice potter baker "
+    "cook butler mason carpenter miller smith taylor bishop pope rusty travis beck creed "
     # companies, programs, languages
     "apple amazon windows word excel rust swift oracle orange shell gap target meta slack teams "
     "zoom office access outlook edge chrome safari visa square stripe signal discord twitch notion "
     "spark flask express docker puppet chef salt julia scratch go basic ada pages numbers keynote "
-    "photos mail messages steam unity blender galaxy surface "
+    "photos mail messages steam unity blender galaxy surface drive android brave opera vault nomad "
+    "consul maven hive storm airflow beam alphabet chase subway oasis jaguar cheers titan saturn "
     # works and bands
-    "frozen alien friends lost heroes cats cars police kiss cream rush doors eagles titanic "
+    "frozen alien aliens friends lost heroes cats cars police kiss cream rush doors titanic dune "
+    "scrubs soul coco speed cure clash smiths blur pulp garbage hole seal train live pink "
+    "genesis exodus acts romans judges revelation "
+    # teams
+    "eagles giants jets bears lions bills saints colts rams ravens falcons titans jaguars dolphins "
+    "panthers cardinals bengals texans chargers raiders braves cubs angels royals twins tigers "
+    "pirates rangers kings nets spurs rockets stars hawks bulls bucks suns magic heat thunder wild "
+    "flames sharks ducks penguins devils islanders "
     # types, units
     "string integer double boolean float object long char byte calorie calories "
     # institutions

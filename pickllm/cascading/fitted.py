@@ -58,6 +58,10 @@ class AnswerTable:
             raise ConfigError(f"quality and cost_usd must be of shape [rows, arms], {shape}")
         if any(len(row) != len(self.arms) for row in self.answers) or len(self.answers) != shape[0]:
             raise ConfigError("answers must be one for each prompt and arm")
+        if not ((self.quality >= 0.0) & (self.quality <= 1.0)).all():
+            raise ConfigError("quality must lie in [0, 1]; leave out rows that lack a grade")
+        if not ((self.cost_usd >= 0.0) & np.isfinite(self.cost_usd)).all():
+            raise ConfigError("cost_usd must be at least 0; leave out rows that lack a cost")
 
     def of(self, arms: Sequence[str]) -> "AnswerTable":
         """The table of some arms alone."""
@@ -145,7 +149,10 @@ class CascadeFitting:
 
     def fit(self, table: AnswerTable) -> FittedCascade:
         """Fit, tune and confirm."""
-        parts = parts_of(len(table.prompts), self.shares, seed=self.seed, group=table.group)
+        rows = len(table.prompts)
+        parts = parts_of(rows, self.shares, seed=self.seed, group=table.group)
+        if not all(part.any() for part in parts):
+            raise ConfigError(f"{rows} prompts are too few to fit, to tune and to confirm on")
         fit, tune, confirm = (table.take(part) for part in parts)
         arms = worth_asking(fit, self.most_arms)
         fit, tune, confirm = (part.of(arms) for part in (fit, tune, confirm))

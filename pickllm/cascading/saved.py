@@ -66,6 +66,8 @@ def load_cascade(
         ConfigError: Its scorer was not saved with it, and none is given.
     """
     place = Path(folder)
+    if not (place / _CASCADE).is_file():
+        raise StateConflict(f"{place} holds no cascade: give a folder that save_cascade wrote")
     if scorer is None and not (place / _SCORER).is_file():
         raise ConfigError(f"{place} holds no scorer: give the one that the cascade was fitted with")
     known = scorer or load_scorer(place / _SCORER)

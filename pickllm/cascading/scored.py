@@ -98,11 +98,16 @@ class ScoredTable:
         return np.asarray(self.weight / self.weight.mean())
 
     @property
-    def best_single(self) -> int:
-        """Column of the arm that is best alone; of equals, the cheapest."""
+    def best_first(self) -> list[int]:
+        """Columns of the arms, the best alone first; of equals, the cheapest."""
         means, costs = self.shares @ self.quality, self.shares @ self.cost_usd
         equal = np.round(means, 12)  # sums in another order differ in their last digits
-        return int(np.lexsort((costs, -equal))[0])
+        return [int(column) for column in np.lexsort((costs, -equal))]
+
+    @property
+    def best_single(self) -> int:
+        """Column of the arm that is best alone."""
+        return self.best_first[0]
 
     def take(self, rows: Integers) -> "ScoredTable":
         """Some rows: their places, or a mask."""

@@ -9,7 +9,7 @@ The cheapest of thousands of cascades that seem good enough on some rows is wors
 chosen for its luck. Tested in an order that the confirming rows had no part in, the first false one
 ends the tests, so with probability 1 - delta whatever is taken is at most epsilon worse than the
 best single arm (fixed sequence testing). Where not even the first is confirmed, the best single arm
-is taken. Which arm that is the tuning rows say.
+that the budget allows is taken. Which arms these are the tuning rows say.
 
 References: Angelopoulos et al., Learn then test (2021), arXiv 2110.01052, with the test of
 `pickllm.betting`.
@@ -73,7 +73,7 @@ class Confirmed:
     """What was taken, and why."""
 
     choice: Plan | PredictiveCascade
-    """A plan of one arm where nothing was confirmed: the best single one."""
+    """A plan of one arm where nothing was confirmed: the best single one that the budget allows."""
     is_cascade: bool
     best_single: str
     best_quality: float
@@ -151,19 +151,24 @@ class CascadeSelection:
             raise ConfigError("candidates must be at least 2, and max_usd above 0")
 
     def select(self, tune: ScoredTable, confirm: ScoredTable, *, seed: int = 0) -> Confirmed:
-        """The cheapest confirmed cascade by thresholds, or the best single arm.
+        """The cheapest confirmed cascade by thresholds, or the best single arm in the budget.
 
         Args:
             tune: Rows that cascades are tried on; the scorer has not seen them.
             confirm: Other rows, that nothing has seen.
             seed: Puts the confirming rows into an order.
+
+        Raises:
+            ConfigError: No single arm is as cheap as `max_usd` wants it.
         """
-        single = tune.single(tune.best_single)
+        single, otherwise = tune.single(tune.best_single), self._best_in_budget(tune)
         candidates = [
             Candidate(choice=plan, cost_usd=plan.cost_usd, played=confirm.played(plan))
             for plan in self._safest_first(tune, single)
         ]
-        return confirmed(candidates, confirm, single=single, selection=self, seed=seed)
+        return confirmed(
+            candidates, confirm, single=single, otherwise=otherwise, selection=self, seed=seed
+        )
 
     def select_predictive(
         self,
@@ -173,7 +178,7 @@ class CascadeSelection:
         *,
         seed: int = 0,
     ) -> Confirmed:
-        """The confirmed cascade that pays least for quality, or the best single arm.
+        """The confirmed cascade that pays least for quality, or the best single arm in the budget.
 
         Args:
             cascade: What is tried with ever lower worth of quality; its model may have been
@@ -181,8 +186,12 @@ class CascadeSelection:
             tune: Rows that say what each costs.
             confirm: Other rows, that nothing has seen.
             seed: Puts the confirming rows into an order.
+
+        Raises:
+            ConfigError: No single arm is as cheap as `max_usd` wants it.
         """
         single = tune.table.single(tune.table.best_single)
+        otherwise = self._best_in_budget(tune.table)
         limit = min(self.max_usd, single.cost_usd)
         candidates: list[Candidate] = []
         for worth in np.geomspace(3e3, 1.0, 2 * self.candidates) * single.cost_usd:
@@ -193,7 +202,20 @@ class CascadeSelection:
                 candidates.append(
                     Candidate(choice=each, cost_usd=cost, played=confirm.played(each))
                 )
-        return confirmed(candidates, confirm.table, single=single, selection=self, seed=seed)
+        return confirmed(
+            candidates, confirm.table, single=single, otherwise=otherwise, selection=self, seed=seed
+        )
+
+    def _best_in_budget(self, tune: ScoredTable) -> Plan:
+        singles = [tune.single(column) for column in tune.best_first]
+        in_budget = [single for single in singles if single.cost_usd <= self.max_usd]
+        if not in_budget:
+            least = min(single.cost_usd for single in singles)
+            raise ConfigError(
+                f"no model costs as little as ${self.max_usd:g} a prompt in the mean, and the "
+                f"cheapest costs ${least:.3g}: raise max_usd"
+            )
+        return in_budget[0]
 
     def _safest_first(self, tune: ScoredTable, single: Plan) -> tuple[Plan, ...]:
         """Cascades cheaper than the best single arm that might do, those surest to do first."""
@@ -210,6 +232,7 @@ def confirmed(
     confirm: ScoredTable,
     *,
     single: Plan,
+    otherwise: Plan,
     selection: CascadeSelection,
     seed: int = 0,
 ) -> Confirmed:
@@ -218,7 +241,8 @@ def confirmed(
     Args:
         candidates: In an order that the confirming rows had no part in.
         confirm: The confirming rows.
-        single: The best arm alone, and what is taken where nothing is confirmed.
+        single: The best arm alone.
+        otherwise: What is taken where nothing is confirmed: the same, if the budget allows it.
         selection: What is promised.
         seed: Puts the confirming rows into an order.
     """
@@ -231,15 +255,15 @@ def confirmed(
             break
     passed = [test for test in tests if test.p_value <= selection.delta]
     taken = min(passed, key=lambda test: test.tuned_usd, default=None)
-    best_quality, best_cost = float(alone.quality.mean()), float(alone.cost_usd.mean())
+    instead = confirm.played(otherwise)
     return Confirmed(
-        choice=taken.choice if taken else single,
+        choice=taken.choice if taken else otherwise,
         is_cascade=taken is not None,
         best_single=single.order[0],
-        best_quality=best_quality,
-        best_cost_usd=best_cost,
-        quality=taken.quality if taken else best_quality,
-        cost_usd=taken.cost_usd if taken else best_cost,
+        best_quality=float(alone.quality.mean()),
+        best_cost_usd=float(alone.cost_usd.mean()),
+        quality=taken.quality if taken else float(instead.quality.mean()),
+        cost_usd=taken.cost_usd if taken else float(instead.cost_usd.mean()),
         epsilon=selection.epsilon,
         delta=selection.delta,
         tests=tuple(tests),

@@ -4,6 +4,7 @@ pickllm fit cascade answers.parquet --out cascade       columns prompt, NAME|ans
                                                         and NAME|score, or --strongest NAME
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,11 @@ from pickllm.cascading.scored import ScoredTable
 from pickllm.commands.showing import show
 from pickllm.errors import ConfigError
 from pickllm.evaluation.frontier import upper_hull
-from pickllm.evaluation.table_files import read_columns
+from pickllm.evaluation.table_files import is_table_file, read_columns
 
 __all__ = ["Beside", "baselines", "fit_cascade", "read_answers"]
+
+logger = logging.getLogger("pickllm")
 
 _ANSWER, _SCORE, _COST = "|answer", "|score", "|cost_usd"
 _HEAD = ("on prompts held out", "quality", "USD per 1,000 prompts")
@@ -50,14 +53,7 @@ def fit_cascade(
         _HEAD,
         [(each.name, f"{each.quality:.4f}", f"{1e3 * each.cost_usd:.4f}") for each in lines],
     )
-    found = fitted.confirmed
-    verdict = (
-        f"At most {found.epsilon:g} worse than {found.best_single} with probability "
-        f"{1.0 - found.delta:g}, at {found.cost_share:.0%} of its cost."
-        if found.is_cascade
-        else f"No cascade was confirmed: {found.best_single} alone is kept. More prompts may help."
-    )
-    console.print(escape(verdict), highlight=False)
+    console.print(escape(_verdict(fitted)), highlight=False)
     save_cascade(out, fitted.cascade)
     console.print(f"Kept {escape(fitted.cascade.name)} in {escape(str(out))}", highlight=False)
 
@@ -70,28 +66,33 @@ def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
         strongest: The arm whose answers are taken for right, where there are no scores.
 
     Raises:
-        ConfigError: A column is missing.
+        ConfigError: A column is missing, or holds what it must not.
     """
+    if not is_table_file(path):
+        raise ConfigError(f"{path} is neither .csv nor .parquet")
     columns = read_columns(path)
     arms = tuple(name.removesuffix(_ANSWER) for name in columns if name.endswith(_ANSWER))
     suffixes = (_COST,) if strongest else (_COST, _SCORE)
     wanted = ["prompt", *(arm + suffix for arm in arms for suffix in suffixes)]
     lacking = [name for name in wanted if name not in columns]
-    if lacking or len(arms) < 2 or (strongest is not None and strongest not in arms):
+    if strongest is not None and strongest not in arms:
+        lacking.append(strongest + _ANSWER)
+    if lacking or len(arms) < 2:
         raise ConfigError(
             f"{path} must hold prompt, and NAME{_ANSWER}, NAME{_COST} and NAME{_SCORE} of two "
-            "models or more (no scores with --strongest); "
-            + (f"it lacks {lacking[:3]}" if lacking else f"it has answers of {list(arms)}")
+            "models or more (no scores with --strongest); it "
+            + (f"lacks {lacking[:3]}" if lacking else f"has answers of {list(arms)}")
         )
-    cost = _numbers(columns, arms, _COST)
-    quality = np.zeros_like(cost) if strongest else _numbers(columns, arms, _SCORE)
-    _check_scores(path, quality, arms)
+    cost = _numbers(path, columns, arms, _COST, most=np.inf)
+    quality = np.zeros_like(cost) if strongest else _numbers(path, columns, arms, _SCORE, most=1.0)
     said = [[columns[arm + _ANSWER][row] for arm in arms] for row in range(len(cost))]
     there = [all(text is not None for text in row) for row in said]
     kept = np.flatnonzero(np.array(there) & np.isfinite(cost + quality).all(axis=1)).tolist()
     answers = tuple(tuple(map(str, said[row])) for row in kept)
     if not kept:
         raise ConfigError(f"{path} has no row in which nothing is missing")
+    if len(kept) < len(said):
+        logger.warning("%d of %d rows of %s lack something", len(said) - len(kept), len(said), path)
     labels = agreement_with(answers, arms.index(strongest)) if strongest else quality[kept]
     return AnswerTable(
         arms=arms,
@@ -129,6 +130,20 @@ def baselines(table: ScoredTable, *, epsilon: float, mean_usd: float) -> list[Be
     ]
 
 
+def _verdict(fitted: FittedCascade) -> str:
+    found, (kept, *_) = fitted.confirmed, fitted.cascade.order
+    if found.is_cascade:
+        return (
+            f"At most {found.epsilon:g} worse than {found.best_single} with probability "
+            f"{1.0 - found.delta:g}, at {found.cost_share:.0%} of its cost."
+        )
+    in_budget = "" if kept == found.best_single else ", the best single model in the budget,"
+    return (
+        f"No cascade was confirmed: {kept} alone{in_budget} is kept. More prompts, a larger "
+        "epsilon or a larger budget may help."
+    )
+
+
 def _lines(fitted: FittedCascade) -> list[Beside]:
     played = fitted.played
     quality, cost = float(played.quality.mean()), float(played.cost_usd.mean())
@@ -145,25 +160,30 @@ def _hindsight(table: ScoredTable) -> tuple[float, float]:
     return float(best.mean()), float(costs.min(axis=1).mean())
 
 
-def _numbers(columns: Mapping[str, Sequence[object]], arms: tuple[str, ...], suffix: str) -> Floats:
-    """``[rows, arms]``; NaN where nothing stands."""
-    found = [[_number(cell) for cell in columns[arm + suffix]] for arm in arms]
-    return np.array(found, dtype=np.float64).T
-
-
-def _check_scores(path: Path, quality: Floats, arms: tuple[str, ...]) -> None:
-    """Those that are missing are left out later."""
-    for arm, scores in zip(arms, quality.T, strict=True):
-        beyond = scores[(scores < 0.0) | (scores > 1.0)]
+def _numbers(
+    path: Path,
+    columns: Mapping[str, Sequence[object]],
+    arms: tuple[str, ...],
+    suffix: str,
+    *,
+    most: float,
+) -> Floats:
+    """``[rows, arms]``, from 0 to ``most``; NaN where nothing stands."""
+    found = []
+    for column in (arm + suffix for arm in arms):
+        try:
+            numbers = np.array([_number(cell) for cell in columns[column]])
+        except ValueError as error:
+            raise ConfigError(f"the column {column} of {path}: {error}") from error
+        beyond = numbers[(numbers < 0.0) | (numbers > most)]
         if beyond.size:
             raise ConfigError(
-                f"the column {arm + _SCORE} of {path} must hold numbers in [0, 1]; there is "
+                f"the column {column} of {path} must hold numbers in [0, {most:g}]; there is "
                 f"{beyond[0]:g}"
             )
+        found.append(numbers)
+    return np.array(found).T
 
 
 def _number(cell: object) -> float:
-    try:
-        return float("nan") if cell is None or cell == "" else float(str(cell))
-    except ValueError as error:
-        raise ConfigError(f"{cell!r} is no number") from error
+    return float("nan") if cell is None or cell == "" else float(str(cell))

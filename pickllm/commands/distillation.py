@@ -123,7 +123,7 @@ def export(  # noqa: PLR0917  # each is an option of the command
     """
     console = Console()
     kept = _kept(transcripts, namespace)
-    _check_arms(kept, arm or ())
+    _check_names(kept, arm or (), tenant or ())
     settings = ExportSettings(
         selection=Selection(
             arms=arm or (),
@@ -200,7 +200,7 @@ def distill(  # noqa: PLR0917  # each is an option of the command
 ) -> None:
     """Teach a small model what a large one answered, and show what came of it.
 
-    Needs pickllm[distill]. Killed, and begun again, it goes on from where it was.
+    Needs the extra "distill". Killed, and begun again, it goes on from where it was.
     """
     console = Console()
     usual = 2e-5 if adapter_rank is None else 2e-4
@@ -270,14 +270,20 @@ def forget(
 
 
 def _kept(address: str, namespace: str) -> Transcripts:
-    """What is kept there; a store that is not there is a slip of the pen, and is not made."""
     return Transcripts(store_to_read(address), namespace=namespace, keep_s=_FOR_EVER_S)
 
 
-def _check_arms(kept: Transcripts, arms: Collection[str]) -> None:
-    unknown = sorted(set(arms) - {each.arm for each in kept.read()}) if arms else []
-    if unknown:
-        raise ConfigError(f"no answer that is kept is of {', '.join(unknown)}: check --arm")
+def _check_names(kept: Transcripts, arms: Collection[str], tenants: Collection[str]) -> None:
+    """A name that stands beside no transcript is a slip of the pen."""
+    if not (arms or tenants):
+        return
+    known = {(each.arm, each.tenant) for each in kept.read()}
+    lacking = sorted(set(arms) - {arm for arm, _ in known})
+    if lacking:
+        raise ConfigError(f"no answer that is kept is of {', '.join(lacking)}: check --arm")
+    lacking = sorted(set(tenants) - {tenant for _, tenant in known})
+    if lacking:
+        raise ConfigError(f"nothing that is kept is of {', '.join(lacking)}: check --tenant")
 
 
 def _seconds(date: str) -> float | None:

@@ -44,6 +44,7 @@ __all__ = ["calibrate", "evaluate", "fit", "onnx"]
 
 _FINE_TUNED = {"classifier": ClassifierSettings, "causal": CausalSettings}
 _CASCADE = "cascade"
+_KINDS = (*KINDS, *_FINE_TUNED, _CASCADE)
 _HEAD = ("held out", "APGR", "squared error")
 _Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Makes folds and draws repeatable.")]
 _Embedder = Annotated[
@@ -59,9 +60,7 @@ _Embedder = Annotated[
 def fit(  # noqa: PLR0917  # each is an option of the command
     kind: Annotated[
         str,
-        typer.Argument(
-            metavar="KIND", help=f"One of {', '.join((*KINDS, *_FINE_TUNED, _CASCADE))}."
-        ),
+        typer.Argument(metavar="KIND", help=f"One of {', '.join(_KINDS)}."),
     ],
     table: Annotated[
         Path,
@@ -124,8 +123,9 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     KIND cascade fits a cascade on recorded answers (columns prompt, NAME|answer,
     NAME|cost_usd, NAME|score), and confirms it on prompts held out.
     """
-    if out.exists():
-        raise ConfigError(f"{out} is there already; name a new folder, or remove it first")
+    if kind not in _KINDS:
+        raise ConfigError(f"there is no kind {kind!r}; there are {', '.join(_KINDS)}")
+    new_place(str(out))
     console = Console()
     if kind == _CASCADE:
         selection = CascadeSelection(epsilon=epsilon, delta=delta, max_usd=max_usd)

@@ -106,6 +106,7 @@ def distil(
     learnt, judged = _files(Path(pairs), None if held_out is None else Path(held_out))
     if place.exists():
         raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+    _read_through(learnt, judged)
     digests = {"train": file_digest(learnt), "held_out": file_digest(judged), "base": _digest(base)}
     student = load_student(base, settings, device=device)
     school = _school(student, learnt, judged, settings)
@@ -223,12 +224,19 @@ def _files(pairs: Path, held_out: Path | None) -> tuple[Path, Path]:
     if pairs.is_dir():
         read_export(pairs)  # says so where it is none, or not finished
         return pairs / TRAIN, held_out or pairs / HELD_OUT
-    for file in (pairs, held_out):
-        if file is not None and not file.is_file():
+    for file in (pairs, held_out or pairs):
+        if not file.is_file():
             raise ConfigError(f"there is no file {file}")
-    if held_out is None:
+    if held_out is None or held_out.samefile(pairs):
         raise ConfigError(f"{pairs} is one file: give another one with what is held out")
     return pairs, held_out
+
+
+def _read_through(*files: Path) -> None:
+    """A row that is no pair is told before a large model is loaded."""
+    for file in files:
+        if not sum(1 for _ in read_pairs(file)):
+            raise ConfigError(f"{file} holds no pair, and some are needed")
 
 
 def _digest(base: Path | str) -> str:

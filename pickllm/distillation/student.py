@@ -40,7 +40,7 @@ def load_student(base: Path | str, training: Training, *, device: str | None = N
     All weights are trained in single precision; below adapters they stay as they were saved.
 
     Raises:
-        ConfigError: There is no such model, or it is no chat model.
+        ConfigError: There is no such model or device, or it is no chat model.
         MissingExtra: torch, transformers, or peft for adapters, is not installed.
     """
     try:
@@ -63,7 +63,10 @@ def load_student(base: Path | str, training: Training, *, device: str | None = N
     rank = training.adapter_rank
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     ready: Any = model if rank is None else _adapted(model, rank, training.seed)
-    moved = ready.to(place, torch.float32) if rank is None else ready.to(place)
+    try:
+        moved = ready.to(place, torch.float32) if rank is None else ready.to(place)
+    except (RuntimeError, AssertionError) as error:  # torch's, for a device that is not there
+        raise ConfigError(f"cannot bring {name!r} to the device {place!r}: {error}") from error
     return Student(model=moved, tokenizer=tokenizer, dtype=dtype)
 
 

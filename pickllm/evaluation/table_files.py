@@ -70,13 +70,16 @@ def read_columns(file: Path | str) -> Mapping[str, Sequence[Any]]:
     """All columns of a table by name; of CSV all cells are text.
 
     Raises:
-        ConfigError: The file is missing, or is no table.
+        ConfigError: The file is missing, is no table, or has no rows.
     """
     path = Path(file)
     try:
-        return _from_parquet(path) if path.suffix == ".parquet" else _from_csv(path)
+        columns = _from_parquet(path) if path.suffix == ".parquet" else _from_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"cannot read the table {path}: {type(error).__name__}") from error
+    if not any(map(len, columns.values())):
+        raise ConfigError(f"the table {path} has no rows")
+    return columns
 
 
 def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:
@@ -94,7 +97,7 @@ def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:
 
 def _from_csv(path: Path) -> Mapping[str, Sequence[Any]]:
     with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
-        head, *rows = list(csv.reader(file)) or [[]]
+        head, *rows = [row for row in csv.reader(file) if row] or [[]]
     if any(len(row) != len(head) for row in rows):
         raise ConfigError(f"a row of {path} has not as many cells as its head")
     return {name: [row[index] for row in rows] for index, name in enumerate(head)}

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from pickllm.errors import ConfigError
 from pickllm.protocols import Scorer
+from pickllm.rewards import checked_score
 from pickllm.scoring.asking import Ask
 from pickllm.types import Reply, Request, Said, Work
 
@@ -44,7 +45,8 @@ def graded(scorer: Scorer, request: Request, reply: Reply) -> float | None:
     """What a scorer gives an answer that no router has asked for.
 
     Raises:
-        ConfigError: The scorer asks an arm of a router: there is none here.
+        ConfigError: The scorer asks an arm of a router: there is none here; or what it gives is no
+            number in [0, 1].
     """
     asking = scorer.score(request, reply)
     try:
@@ -52,8 +54,7 @@ def graded(scorer: Scorer, request: Request, reply: Reply) -> float | None:
         while isinstance(step, Work):
             step = asking.send(step.run())
     except StopIteration as stop:
-        score: float | None = stop.value
-        return score
+        return None if stop.value is None else checked_score(stop.value)
     raise ConfigError(
         f"{type(scorer).__name__} asks arms of a router, and here is none: give `ask`"
     )

@@ -51,10 +51,10 @@ class Composed:
 
     def adapted(self, request: Request, arm: Arm) -> Sequence[Said]:
         """The conversation as the last of them leaves it."""
-        turns: Sequence[Said] = request.turns
+        turns = request.turns
         for part in self.parts:
-            asked = request if turns is request.turns else replace(request, turns=tuple(turns))
-            turns = part.adapted(asked, arm)
+            asked = request if turns is request.turns else replace(request, turns=turns)
+            turns = tuple(part.adapted(asked, arm))  # read once: it may be a generator
             if turns is not asked.turns and (wrong := breach(request.turns, turns)):
                 raise ConfigError(f"{type(part).__name__} breaks a conversation: {wrong}")
         return turns

@@ -104,7 +104,7 @@ class Gated:
 
     def saving(self, request: Request, arm: Arm) -> Saving:
         """What adapting this prompt comes to."""
-        turns = self.adaptation.adapted(request, arm)
+        turns = tuple(self.adaptation.adapted(request, arm))
         discount = self.discounts.get(arm.name) or PrefixDiscount.of(arm)
         stable = bool(getattr(self.adaptation, "stable", False))
         known = _beginning(request.turns)

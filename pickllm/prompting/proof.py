@@ -73,6 +73,11 @@ class Proof:
 
     def __str__(self) -> str:
         """In a line, for people."""
+        if not self.rows:
+            return (
+                f"not proven for {self.arm}: no row tells anything; {self.untouched} were left "
+                f"alone, and {self.untold} got no answer or no score"
+            )
         word = "proven" if self.proven else "not proven"
         return (
             f"{word} for {self.arm}: {self.tokens_saved:.0f} of {self.tokens_before:.0f} tokens "
@@ -111,10 +116,10 @@ def prove(
     found: list[tuple[float, ...]] = []
     untouched = untold = 0
     for row in rows:
-        turns = adaptation.adapted(row, arm)
+        turns = tuple(adaptation.adapted(row, arm))
         if (wrong := breach(row.turns, turns)) != "":
             raise ConfigError(f"{adaptation.name} breaks a conversation: {wrong}")
-        if list(turns) == list(row.turns):
+        if turns == row.turns:
             untouched += 1
             continue
         before = _scored(_answer(ask, row.turns), row, grade)

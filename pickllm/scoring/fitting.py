@@ -174,7 +174,7 @@ class AnswerScoring:
         """What weights say of answers whose prompts they were not fitted on, ``[answers]``."""
         prompts, prompt_of = np.unique(graded.prompts, return_inverse=True)
         if len(prompts) < self.folds:
-            raise ConfigError(f"{len(prompts)} prompts cannot make {self.folds} folds")
+            raise ConfigError(f"{len(prompts)} prompts cannot make {self.folds} folds: add some")
         rng = np.random.default_rng(self.seed)
         fold_of = (rng.permutation(len(prompts)) % self.folds)[prompt_of]
         names = np.array(graded.arms)

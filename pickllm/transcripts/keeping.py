@@ -267,7 +267,8 @@ class Transcripts:
             raise
         except Exception as error:  # a store may fail in any way
             raise StoreUnavailable(
-                f"the store of transcripts failed ({type(error).__name__}): say it again"
+                f"the store of transcripts failed ({type(error).__name__}): see whether it runs, "
+                "and say it again"
             ) from error
 
     def _left_out(self, why: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pickllm import ConfigError
@@ -133,6 +134,23 @@ def test_a_share_of_hits_is_verified() -> None:
     assert 70 < sum(served) < 130
     assert all(equal)
     assert 200 - sum(served) == cache.stats()["refused by chance"]
+
+
+def test_answers_that_cannot_be_compared_teach_nothing() -> None:
+    """And the cache goes on: it is no outage of the store."""
+
+    def agrees(_: str, __: str) -> bool:
+        raise RuntimeError
+
+    cache = semantic(verified_share=1.0, agrees=agrees)
+    cache.keep(plain_request(ASKED), kept_answer("Paris."))
+    request = plain_request(OTHERWISE)
+    assert cache.recall(request) is None
+    cache.keep(request, kept_answer("Paris, in France."))
+
+    assert "Paris, in France." == ask(cache, OTHERWISE)
+    counted = {"kept": 2, "refused by chance": 1, "comparison failures": 1, "hits exact": 1}
+    assert counted == cache.stats()
 
 
 def test_the_same_seed_verifies_the_same() -> None:
@@ -342,14 +360,17 @@ def test_a_store_that_fails_is_a_miss(caplog: pytest.LogCaptureFixture) -> None:
     assert 2 == shelf.asked
 
 
-def test_an_embedder_that_fails_leaves_equal_questions() -> None:
-    """Nothing near is found, no more."""
+@pytest.mark.parametrize("given", [None, np.full(8, np.nan), np.ones(7), "a vector"])
+def test_an_embedder_that_fails_leaves_equal_questions(given: object) -> None:
+    """Nothing near is found, no more; and what it gives may be no vector of its length."""
 
     class Broken(HashingEmbedder):
         def features(self, text: str) -> Any:
-            raise RuntimeError
+            if given is None:
+                raise RuntimeError
+            return given
 
-    cache = AnswerCache(semantic=Broken())
+    cache = AnswerCache(semantic=Broken(size=8))
     cache.keep(plain_request(), kept_answer())
 
     assert "Paris." == ask(cache, plain_request().text)
@@ -447,6 +468,8 @@ def test_a_request_that_was_never_seen_is_explained_so() -> None:
         {"semantic": HashingEmbedder},
         {"semantic": "minilm"},
         {"store": "http://cache"},
+        {"secret": ""},
+        {"secret": b""},
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:

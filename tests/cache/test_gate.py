@@ -26,6 +26,31 @@ def test_opposites_that_no_rule_was_made_for_are_told_apart() -> None:
     assert {"", "replaced"} == set(found)
 
 
+NAMES = ["bills", "cheers", "dune", "gates", "genesis", "giants", "jaguar", "opera", "subway"]
+
+
+@pytest.mark.parametrize("word", NAMES)
+def test_a_word_that_is_a_name_too_keeps_its_capital(word: str) -> None:
+    """A team, a book, a maker or a program is asked about with it, and a thing without."""
+    asked = (f"Where did the {each} come from?" for each in (word, word.capitalize()))
+
+    assert not compare(*map(read, asked)).same
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Who is in the charge of the nurse?", "Who is in charge of the nurse?"),
+        ("Did it take the place of the fair?", "Did it take place of the fair?"),
+        ("How long was he in the prison?", "How long was he in prison?"),
+        ("Who is the man that was king?", "Who was the man that is king?"),
+    ],
+)
+def test_an_article_and_a_tense_may_turn_a_question_round(one: str, other: str) -> None:
+    """As few and a few do."""
+    assert not compare(read(one), read(other)).same
+
+
 def test_there_are_enough_of_them() -> None:
     """Some hundred, of many kinds."""
     assert len(OPPOSITE) == 14

@@ -2,7 +2,9 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +47,30 @@ def test_fitted_cascade_saves_where_the_small_model_shows_its_mistakes() -> None
     assert fitted.played.quality.mean() == pytest.approx(fitted.confirmed.quality)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("quality", 10.0), "quality must lie in"),
+        (("quality", np.nan), "quality must lie in"),
+        (("cost_usd", -1.0), "cost_usd must be at least 0"),
+        (("cost_usd", np.nan), "cost_usd must be at least 0"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(change: tuple[str, float], told: str) -> None:
+    """Before anything is learnt from them."""
+    name, bad = change
+    numbers: Any = {name: np.full((10, 2), bad)}
+    with pytest.raises(ConfigError, match=told):
+        replace(sums(10), **numbers)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_handful_of_prompts_is_too_few(rows: int) -> None:
+    """Each part needs its own."""
+    with pytest.raises(ConfigError, match=f"{rows} prompts are too few"):
+        FITTING.fit(sums(10).take(np.arange(rows)))
+
+
 @pytest.mark.parametrize("predictive", [False, True])
 def test_cascade_comes_back_from_its_folder(tmp_path: Path, predictive: bool) -> None:
     """What was saved decides and scores as before."""
@@ -75,6 +101,8 @@ def test_scorer_that_was_not_learned_is_given_when_loading(tmp_path: Path) -> No
         load_cascade(folder)
     with pytest.raises(ConfigError, match="there already"):
         save_cascade(folder, cascade)
+    with pytest.raises(StateConflict, match="holds no cascade"):
+        load_cascade(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"pickllm_cascade": 9}', '{"pickllm_cascade": 1}'])
@@ -203,21 +231,55 @@ def test_command_says_what_a_table_lacks(tmp_path: Path) -> None:
     assert "small|cost_usd" in str(done.exception)
 
 
-def test_a_table_of_no_answers_says_what_it_has(tmp_path: Path) -> None:
-    """Nothing that is named is missing, and yet there is nothing to choose between."""
-    file = tmp_path / "prompts.csv"
-    file.write_text("prompt,small|score\nhow?,1\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"must hold prompt, .* it has answers of \[\]"):
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("how?,so,1,so,2,0.5,90", r"column large\|score .* in \[0, 1\]; there is 90"),
+        ("how?,so,1,so,-2,0.5,1", r"column large\|cost_usd .* in \[0, inf\]; there is -2"),
+        ("how?,so,1,so,2,good,1", r"column small\|score .*: could not convert .* 'good'"),
+        ("how?,so,1,so,2,,1", "no row in which nothing is missing"),
+        ("", "has no rows"),
+    ],
+)
+def test_command_says_what_is_wrong_with_a_column(tmp_path: Path, row: str, told: str) -> None:
+    """By its name, and by what stands there."""
+    file = tmp_path / "answers.csv"
+    names = [f"{arm}|{what}" for arm in ("small", "large") for what in ("answer", "cost_usd")]
+    heads = ["prompt", *names, "small|score", "large|score"]
+    file.write_text("\n".join([",".join(heads), row]).strip() + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=told):
         read_answers(file)
 
 
-def test_command_says_which_column_holds_no_scores(tmp_path: Path) -> None:
-    """A score beyond [0, 1] is told by the name of its column."""
-    file = tmp_path / "percent.csv"
-    names = [f"{arm}|{what}" for arm in ("small", "large") for what in ("answer", "cost_usd")]
-    heads = ["prompt", *names, "small|score", "large|score"]
-    file.write_text(f"{','.join(heads)}\nhow?,so,1,so,2,0.5,90\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"column large\|score .* there is 90"):
+def test_rows_that_lack_something_are_counted(
+    tmp_path: Path, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are left out, and not in silence."""
+    some = tmp_path / "some.csv"
+    head, first, *rows = file.read_text(encoding="utf-8").splitlines()
+    some.write_text("\n".join([head, first[: first.rindex(",") + 1], *rows]), encoding="utf-8")
+
+    table = read_answers(some)
+
+    assert len(rows) == len(table.prompts)
+    assert "1 of 600 rows of" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "told"),
+    [
+        ("answers.jsonl", "prompt", "neither .csv nor .parquet"),
+        ("answers.csv", "prompt,a|answer,a|cost_usd,a|score", r"it has answers of \['a'\]"),
+        ("answers.csv", "prompt", r"it has answers of \[\]"),
+    ],
+)
+def test_what_is_no_table_of_answers_is_told(
+    tmp_path: Path, name: str, head: str, told: str
+) -> None:
+    """Of one model no cascade is made."""
+    file = tmp_path / name
+    file.write_text(f"{head}\n{head}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=told):
         read_answers(file)
 
 

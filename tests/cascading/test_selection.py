@@ -81,6 +81,23 @@ def test_best_single_arm_is_taken_where_nothing_is_confirmed() -> None:
     assert (found.quality, found.cost_share) == (found.best_quality, 1.0)
 
 
+def test_a_budget_is_kept_where_nothing_is_confirmed() -> None:
+    """The best single arm may cost more than that: then the best of those that do not."""
+    table = world(8, rows=40)
+    tune, confirm = (table.take(part) for part in parts_of(40, (0.5, 0.5), seed=1))
+    dearest = tune.single(tune.best_single)
+    limit = 0.99 * dearest.cost_usd
+
+    found = CascadeSelection(epsilon=0.001, delta=0.01, max_usd=limit).select(tune, confirm)
+
+    assert isinstance(found.choice, Plan)
+    assert found.choice.cost_usd <= limit
+    assert (dearest.order, 1) == ((found.best_single,), len(found.choice.order))
+    assert found.cost_share < 1.0
+    with pytest.raises(ConfigError, match="raise max_usd"):
+        CascadeSelection(max_usd=1e-9).select(tune, confirm)
+
+
 def test_nothing_after_the_first_failure_is_tested() -> None:
     """The order is fixed beforehand, and its first false one ends it."""
     table = world(9, rows=2_000, noise=0.1)
@@ -93,7 +110,9 @@ def test_nothing_after_the_first_failure_is_tested() -> None:
         Candidate(choice=plan, cost_usd=plan.cost_usd, played=table.played(plan)) for plan in plans
     ]
     selection = CascadeSelection(epsilon=0.05)
-    found = confirmed(candidates, table, single=table.single(2), selection=selection)
+    found = confirmed(
+        candidates, table, single=table.single(2), otherwise=table.single(2), selection=selection
+    )
     assert found.choice == plans[0]
     assert len(found.tests) == 2
 

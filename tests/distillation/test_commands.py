@@ -85,6 +85,13 @@ def test_dates_and_evaluations_leave_out() -> None:
             ("export", KEPT, "--tenant", "a", "--arm", "lrage"),
             "pickllm: no answer that is kept is of lrage",
         ),
+        (("export", KEPT, "--tenant", "ada"), "pickllm: nothing that is kept is of ada"),
+        (("export", KEPT, "--tenant", "a", "--out", "kept.db/x"), "pickllm: [Errno"),
+        (("export", "redis://localhost:1"), "pickllm: the store of transcripts failed (Connection"),
+        (("battles", "sqlite:///typo.db", "--prompts", "ids"), "pickllm: there is no file typo.db"),
+        (("replay", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (("report", "sqlite:///typo.db"), "pickllm: there is no file typo.db"),
+        (("replay", "redis://localhost:1"), "pickllm: the store cannot be read (ConnectionError)"),
         (("forget", "sqlite:///typo.db", "--tenant", "a"), "pickllm: there is no file typo.db"),
         (("export", KEPT, "--embedder", "none", "--all-tenants"), "pickllm: prompts are told"),
         (("distill", "gone", "--base", "x", "--held-out", "y"), "pickllm: there is no file gone"),
@@ -95,6 +102,8 @@ def test_what_cannot_work_is_told(
     monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
     """In one line, and not by a traceback."""
+    Path("ids").touch()
+
     assert ended(monkeypatch, *words).startswith(message)
     assert not Path("typo.db").exists()
 

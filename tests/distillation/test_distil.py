@@ -377,8 +377,10 @@ def place(tiny: Path, tmp_path: Path, data: tuple[Path, Path]) -> Place:
         ({"held_out": None}, "give another one with what is held out"),
         ({"pairs": "gone.jsonl"}, "there is no file"),
         ({"held_out": "gone.jsonl"}, "there is no file"),
-        ({"pairs": "empty.jsonl"}, "holds no pair of at most"),
-        ({"held_out": "empty.jsonl"}, "holds no pair of at most"),
+        ({"held_out": "train.jsonl"}, "give another one with what is held out"),
+        ({"pairs": "empty.jsonl", "base": "nowhere"}, "holds no pair"),
+        ({"held_out": "empty.jsonl", "base": "nowhere"}, "holds no pair"),
+        ({"device": "abacus"}, "cannot bring .* to the device 'abacus'"),
     ],
 )
 def test_what_cannot_be_taught_is_told(
@@ -396,7 +398,7 @@ def test_what_cannot_be_taught_is_told(
     given: dict[str, Any] = {**usual, **change}
 
     with pytest.raises(ConfigError, match=told):
-        distil(given["pairs"], given["base"], given["out"], held_out=given["held_out"])
+        distil(given.pop("pairs"), given.pop("base"), given.pop("out"), **given)
     assert not Path("out").exists()
 
 

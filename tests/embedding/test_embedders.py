@@ -125,6 +125,8 @@ def test_a_sentence_transformer_is_an_embedder(bert: Path) -> None:
     """A plain encoder gets mean pooling."""
     pytest.importorskip("sentence_transformers", reason="loads sentence transformers")
     check(SentenceEmbedder(str(bert)))
+    with pytest.raises(ConfigError, match="cannot load 'nowhere', which must be"):
+        SentenceEmbedder("nowhere").embed(["a prompt"])
 
 
 def test_what_is_written_names_its_shape(encoder: Path) -> None:

@@ -29,6 +29,13 @@ def test_a_csv_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.latency_s, [[2, 0], [1, 0]])
 
 
+def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    """With the mark at its beginning, and with empty lines."""
+    table = read_table(written(tmp_path, f"\ufeff{HEAD}", "", "hi,1,0.5,2,0", "", ""))
+
+    assert ("hi",) == table.prompts
+
+
 def test_rows_without_a_score_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Of the arms that are looked at."""
     path = written(tmp_path, HEAD, "x,1,,,", "x,1,,,1")
@@ -61,7 +68,8 @@ def test_parquet_is_read_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ((), r"has no column NAME\|score"),
+        ((), "has no rows"),
+        (("a|score,b|score",), "has no rows"),
         (("a,b", "1,2"), r"has no column NAME\|score"),
         (("a|score", "x"), "'x' in a column of 'a' is no number"),
         (("a|score,b|score", "1"), "has not as many cells"),
@@ -77,7 +85,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, lines: tuple[str, ...], tol
 def test_an_arm_that_is_not_there_is_told(tmp_path: Path) -> None:
     """And so is a file."""
     with pytest.raises(ConfigError, match=r"no column c\|score; it has \['a', 'b'\]"):
-        read_table(written(tmp_path, HEAD), arms=["a", "c"])
+        read_table(written(tmp_path, HEAD, "x,1,,,1"), arms=["a", "c"])
     with pytest.raises(ConfigError, match="cannot read the table"):
         read_table(tmp_path / "none.csv")
     assert (True, False) == (is_table_file("x.parquet"), is_table_file(Path("x.jsonl")))

@@ -61,6 +61,7 @@ def test_an_answer_is_given_again_by_every_way(way: str) -> None:
     assert (first["decision_id"], "arm0") == (stamp["recites"], stamp["arm"])
     assert first["decision_id"] != stamp["decision_id"]
     assert again.usage_metadata is None
+    assert f"lc_run--{stamp['decision_id']}" == again.id  # a message of its own, in a history too
     assert 1 == model.router.stats()["answers_recited"]
 
 

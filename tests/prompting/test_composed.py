@@ -1,6 +1,6 @@
 """Several adaptations at once, and other ones for other arms."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -87,6 +87,25 @@ def test_adaptations_of_others_are_watched() -> None:
 
     with pytest.raises(ConfigError, match="Careless"):
         adaptations_of(Careless()).adapted(Request(text="", turns=turns), Arm(name="small"))
+
+
+class Yielding:
+    """Someone's own, that is a generator."""
+
+    name = "yielding"
+
+    def adapted(self, request: Request, arm: Arm) -> Iterator[Said]:
+        """The question alone."""
+        yield request.turns[-1]
+
+
+def test_a_generator_is_read_once() -> None:
+    """Whoever watches it must not leave the arm an empty conversation."""
+    yielding = adaptations_of([Yielding(), SUMS])  # type: ignore[list-item]  # on purpose
+
+    adapted = yielding.adapted(REQUEST, Arm(name="any"))
+
+    assert [None, None, 2] == [said.at for said in adapted]
 
 
 @pytest.mark.parametrize(

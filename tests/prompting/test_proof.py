@@ -1,8 +1,9 @@
 """What is proven of an adaptation, and where the gate lets it through."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,31 @@ def test_rows_that_are_left_alone_do_not_count() -> None:
 
     assert (0, 50, False) == (proof.rows, proof.untouched, proof.proven)
     assert math.isnan(proof.score_before)
+    assert "50 were left alone, and 0 got no answer" in str(proof)
+
+
+def test_a_score_that_is_none_is_told() -> None:
+    """Percent would prove anything."""
+    with pytest.raises(ConfigError, match=r"must be a number in \[0, 1\]; this one is 90"):
+        prove(ONE, [row(1)], arm=CHEAP, ask=echo, scorer=lambda *_: 90.0)
+
+
+def test_an_adaptation_may_be_a_generator() -> None:
+    """Its messages are counted, compared and shown to a model, and come but once."""
+
+    class Yielding:
+        name = ONE.name
+
+        def adapted(self, request: Request, arm: Arm) -> Iterator[Said]:
+            yield from ONE.adapted(request, arm)
+
+    yielding: Any = Yielding()
+    rows = [row(number) for number in range(200)]
+    proof = prove(yielding, rows, arm=CHEAP, ask=echo, scorer=right)
+
+    assert judged() == proof
+    gated = Gated(adaptation=yielding, proofs=[proof])
+    assert tuple(ONE.adapted(rows[0], CHEAP)) == gated.adapted(rows[0], CHEAP)
 
 
 def test_an_adaptation_that_breaks_a_conversation_is_told() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pickllm import Abstained, ArmError, Budget, Request, Router, drive
+from pickllm import Abstained, ArmError, Breaker, Budget, Request, Router, drive
 from pickllm.cascading import ThresholdCascade
 from pickllm.protocols import Asking
 from pickllm.rng import Rng
@@ -129,6 +129,40 @@ def test_an_arm_that_fails_is_out_of_the_cascade(
 
     assert text == asked(driver, router, scripts)
     assert statuses == [status for _, status, _ in booked(router)]
+
+
+@every_driver
+@pytest.mark.parametrize(
+    ("scripts", "statuses"),
+    [
+        ({"small": BROKEN, "large": RIGHT}, ["error"]),
+        ({"small": WRONG, "large": BROKEN}, ["rejected", "error"]),
+        ({"small": LONG, "large": BROKEN}, ["rejected", "error"]),
+    ],
+    ids=["the first", "the last", "the last, beside a draft that stands still"],
+)
+def test_without_fallback_a_failure_is_the_caller_s(
+    driver: Driver, scripts: Mapping[str, Script], statuses: list[str]
+) -> None:
+    """Nobody takes over: no dearer arm, and no draft that would not do."""
+    router = climber(fallback=False, how={"hold_back_chars": 40})
+
+    with pytest.raises(ArmError, match="failed"):
+        asked(driver, router, scripts)
+
+    assert statuses == [status for _, status, _ in booked(router)]
+    assert 0 == router.stats()["fallbacks"]
+
+
+@pytest.mark.parametrize("settings", [{"fallback": False}, {"how": {"abstain_below": 0.5}}])
+def test_an_arm_that_failed_beside_a_draft_is_to_blame(settings: dict[str, Any]) -> None:
+    """The request was none for all arms: one has answered, however badly."""
+    router = climber(breaker=Breaker(failures=1), **settings)
+
+    with pytest.raises((ArmError, Abstained)):
+        asked(DRIVERS["run"], router, {"small": WRONG, "large": BROKEN})
+
+    assert "resting" in router.decide(Request(text="q")).ineligible["large"]
 
 
 @every_driver

@@ -54,7 +54,7 @@ def test_explanation_reads_as_a_page() -> None:
         source_to_feedback={"user": Feedback(decision_id="d1", value=0.5, source="user")},
     )
     assert [
-        "decision d1: small (ok)",
+        "decision d1: small, answered by large (ok)",
         "  small was drawn to explore (15.0%); large was likelier (60.0%)",
         "  policy test()",
         "  arm large: probability 0.600, value 0.750, $2.5 in, $10 out per million tokens",

@@ -169,6 +169,21 @@ def test_a_shelf_that_fails_is_a_miss(driver: Driver, caplog: pytest.LogCaptureF
 
 
 @every_driver
+def test_what_is_no_kept_answer_is_a_miss(driver: Driver) -> None:
+    """A cache of one's own may give back anything."""
+
+    class Odd(Shelf):
+        def recall(self, request: Request) -> Any:
+            return "fine!"
+
+    router, port = served(Odd())
+
+    assert "fine!" == driver(router.flow(asking("one")), port, FakeClock()).text
+    assert ["a"] == port.asked
+    assert 1 == router.stats()["cache_failures"]
+
+
+@every_driver
 def test_what_cannot_be_shown_is_a_miss(driver: Driver) -> None:
     """A kept answer that its framework cannot read is not shown, and an arm is asked."""
 
