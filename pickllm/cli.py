@@ -278,11 +278,15 @@ def judge(  # noqa: PLR0917  # each is an option of the command
 
 
 def main() -> None:
-    """Run the command line; errors of ours end it with their message, not with a traceback."""
+    """Run the command line; errors of ours and of files end it with a message, no traceback."""
     try:
         app()
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"pickllm: {error.strerror}: {error.filename}")
 
 
 def _judge_of(pool: Path, arm: str | None) -> PairJudge:

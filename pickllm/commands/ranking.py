@@ -124,8 +124,7 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     KIND cascade fits a cascade on recorded answers (columns prompt, NAME|answer,
     NAME|cost_usd, NAME|score), and confirms it on prompts held out.
     """
-    if out.exists():
-        raise ConfigError(f"{out} is there already; name a new folder, or remove it first")
+    new_place(out)
     console = Console()
     if kind == _CASCADE:
         selection = CascadeSelection(epsilon=epsilon, delta=delta, max_usd=max_usd)
@@ -251,7 +250,7 @@ def onnx(
     router = load_router(folder)
     if not isinstance(router.ranker, Classifier):
         raise ConfigError(f"{folder} holds {router.card.ranker}; only classifiers are exported")
-    new_place(str(out))
+    new_place(out)
     served = export_classifier(router.ranker, out / "ranker", int8=int8)
     save_router(out, replace(router.card, model="onnx", threshold=None), served)
     Console().print(
@@ -299,7 +298,6 @@ def _fine_tune(
 ) -> None:
     if not base or pair is None:
         raise ConfigError(f"a {kind} model needs --base, and two arms: --strong and --weak")
-    out.mkdir(parents=True)
     strong, weak = pair
     settings = _FINE_TUNED[kind](
         base=base, strong=strong, weak=weak, folder=str(out / "ranker"), training=training

@@ -79,6 +79,7 @@ def write_judgements(path: str | Path, table: PreferenceTable) -> None:
     names = {0.0: "model_b", 1.0: "model_a"}
     columns = (table.prompt, table.first, table.second, table.won, table.weight, table.source)
     unfinished = Path(path).with_suffix(".unfinished")
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
     with unfinished.open("w", encoding="utf-8") as lines:
         for prompt, first, second, won, weight, source in zip(*columns, strict=True):
             line = {

@@ -8,6 +8,7 @@ import numpy as np
 
 from pickllm.arrays import Floats
 from pickllm.errors import MissingExtra
+from pickllm.pretrained import loading
 from pickllm.types import Vector
 
 __all__ = ["SentenceEmbedder"]
@@ -33,7 +34,8 @@ class SentenceEmbedder:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise MissingExtra("a sentence transformer", extra="sentences") from error
-        return SentenceTransformer(self.model, device=self.device)
+        with loading(self.model):
+            return SentenceTransformer(self.model, device=self.device)
 
     @property
     def dim(self) -> int:

@@ -252,7 +252,12 @@ def test_a_threshold_for_a_gain_needs_grades(
         (("fit", "words", "TRAIN", "--out", "ROUTER"), "is there already"),
         (("fit", "classifier", "TRAIN", "--out", "new"), "needs --base"),
         (("fit", "ridge", "TRAIN", "--out", "new", "--embedder", "none"), "no vectors|none"),
+        (("fit", "words", "TRAIN", "--out", "file/new"), "file/new can not be written: Not a dir"),
+        (("fit", "words", "TRAIN", "--out", "new", "--embedder", "./no"), "cannot load './no'"),
+        (("fit", "classifier", "TRAIN", "--out", "new", "--base", "./no"), "cannot load './no'"),
+        (("fit", "causal", "TRAIN", "--out", "new", "--base", "./no"), "cannot load './no'"),
         (("evaluate", "TRAIN", "--ranker", "nowhere"), "holds no router"),
+        (("evaluate", "TRAIN", "--ranker", "ROUTER", "--out", "file/new"), "file/new"),
         (("fit", "causal", "TRAIN", "--out", "new"), "a causal model needs --base"),
         (("onnx", "ROUTER", "--out", "new"), "only classifiers are exported"),
         (("calibrate", "ROUTER", "nothing.txt", "--share", "0.5"), "cannot read nothing.txt"),
@@ -265,11 +270,13 @@ def test_what_cannot_work_says_why(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One line, no traceback."""
+    """One line, no traceback, and nothing is left that would be in the way of the next try."""
     places = {"TRAIN": pair / "train.csv", "ROUTER": pair / "router"}
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
 
     assert re.search(told, refused(monkeypatch, *(places.get(word, word) for word in words)))
+    assert not Path("new").exists()
 
 
 def test_the_dearer_a_dollar_the_cheaper_the_arm() -> None:
