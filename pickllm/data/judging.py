@@ -159,7 +159,11 @@ def answer_pairs(
         if between is None or {first, second} == set(between)
     ]
     if not found:
-        raise ConfigError("no prompt has the answers of two of these arms, so nothing to compare")
+        known = sorted({arm for answers in prompt_to_answers.values() for arm in answers})
+        raise ConfigError(
+            f"no prompt has the answers of two of these arms, so nothing to compare; there are "
+            f"answers of {', '.join(known) or 'nobody'}"
+        )
     drawn = np.random.default_rng(seed).permutation(len(found))[:at_most]
     return [found[place] for place in np.sort(drawn)]
 
@@ -241,7 +245,9 @@ def read_verdicts(file: Path) -> dict[str, Winner]:
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines) and not text.endswith("\n"):
                 break
-            raise ConfigError(f"line {number} of {file} is no verdict") from error
+            raise ConfigError(
+                f"line {number} of {file} is no verdict; delete that line to ask its question anew"
+            ) from error
     return found
 
 
