@@ -78,9 +78,10 @@ def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
     wanted = ["prompt", *(arm + suffix for arm in arms for suffix in suffixes)]
     lacking = [name for name in wanted if name not in columns]
     if lacking or len(arms) < 2 or (strongest is not None and strongest not in arms):
+        told = ", ".join(lacking[:3]) or strongest or "models"
         raise ConfigError(
             f"{path} must hold prompt, and NAME{_ANSWER}, NAME{_COST} and NAME{_SCORE} of two "
-            f"models or more (no scores with --strongest); it lacks {lacking[:3] or strongest}"
+            f"models or more (no scores with --strongest); it lacks {told}"
         )
     cost = _numbers(columns, arms, _COST)
     quality = np.zeros_like(cost) if strongest else _numbers(columns, arms, _SCORE)

@@ -131,8 +131,12 @@ def fit(  # noqa: PLR0917  # each is an option of the command
         fitting = CascadeFitting(selection=selection, predictive=predictive, seed=seed)
         fit_cascade(console, table, out, fitting=fitting, strongest=strongest)
         return
-    battles = read_preferences(table)
-    pair = _pair(battles, strong, weak)
+    if kind not in {*KINDS, *_FINE_TUNED}:
+        known = ", ".join((*KINDS, *_FINE_TUNED, _CASCADE))
+        raise ConfigError(f"there is no ranker {kind!r}; there are {known}")
+    said = _said_pair(strong, weak)
+    battles = read_preferences(table, between=said)
+    pair = _pair(battles, said)
     if kind in _FINE_TUNED:
         training = Training(epochs=epochs, seed=seed)
         _fine_tune(console, kind, battles, pair, base=base, out=out, training=training)
@@ -181,8 +185,14 @@ def evaluate(
     give. All with 95 % intervals; the curves as PNG, and one HTML page.
     """
     console = Console()
-    outcomes = graded(table)
     routers = {folder.name: load_router(folder) for folder in ranker or []}
+    outcomes = graded(table)
+    shared = tuple(
+        arm for arm in outcomes.arms if all(arm in each.ranker.arms for each in routers.values())
+    )
+    if 1 < len(shared) < len(outcomes.arms):
+        console.print(f"Of {escape(', '.join(shared))}: no other arm is known to all routers.")
+        outcomes = graded(table, arms=shared)
     compared = compare_routers(outcomes, routers, embedder=embedder_of(embedder), seed=seed)
     show(console, compared.head, compared.rows)
     page = write_comparison(compared, out, table=f"{table.name}, {len(outcomes)} prompts")
@@ -258,14 +268,20 @@ def onnx(
     )
 
 
-def _pair(table: PreferenceTable, strong: str | None, weak: str | None) -> tuple[str, str] | None:
+def _said_pair(strong: str | None, weak: str | None) -> tuple[str, str] | None:
+    if strong is None and weak is None:
+        return None
+    if strong is None or weak is None or strong == weak:
+        raise typer.BadParameter("give two arms as --strong and --weak, or neither")
+    return strong, weak
+
+
+def _pair(table: PreferenceTable, said: tuple[str, str] | None) -> tuple[str, str] | None:
     """The strong arm and the weak one, as said or as told by their battles; None for a pool."""
-    if (strong is None) != (weak is None):
-        raise typer.BadParameter("give both of --strong and --weak, or neither")
-    if strong is not None and weak is not None:
-        table.arm(strong)
-        table.arm(weak)
-        return strong, weak
+    if said is not None:
+        if not len(table.between(*said)):
+            raise ConfigError(f"there is no battle of {said[0]} with {said[1]} to learn from")
+        return said
     if len(table.arms) != 2:
         return None
     ahead = table.wins()[0, 1] >= table.wins()[1, 0]

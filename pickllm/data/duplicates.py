@@ -65,7 +65,10 @@ def group_folds(groups: Integers, *, folds: int, rng: np.random.Generator) -> In
     """
     sizes = np.bincount(groups)
     if folds < 2 or len(sizes) < folds:
-        raise ConfigError(f"{len(sizes)} groups of prompts can not be cut into {folds} folds")
+        raise ConfigError(
+            f"{len(sizes)} prompts that are not alike can not be cut into {folds} folds: take "
+            "fewer folds, or bring more prompts"
+        )
     group_to_fold = np.zeros(len(sizes), dtype=np.intp)
     filled = np.zeros(folds)
     shuffled = rng.permutation(len(sizes))

@@ -36,7 +36,7 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
     """Read a table; ``arms`` narrows it to some, all by default.
 
     Raises:
-        ConfigError: The file is missing, or is no such table.
+        ConfigError: The file is missing, or is no such table, or no row has all scores.
     """
     columns = read_columns(path)
     found = [name.removesuffix(_SCORE) for name in columns if name.endswith(_SCORE)]
@@ -44,10 +44,13 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
     lacking = [arm for arm in wanted if arm not in found]
     if lacking or not wanted:
         raise ConfigError(
-            f"{path} has no column {(lacking or ['NAME'])[0]}{_SCORE}; it has {found}"
+            f"{path} has no column {(lacking or ['NAME'])[0]}{_SCORE}; it has "
+            f"{found or list(columns)}"
         )
     score = _matrix(columns, wanted, "score")
     known: NDArray[np.bool_] = np.logical_not(np.isnan(score).any(axis=1))
+    if not known.any():
+        raise ConfigError(f"{path} has no row with a score of each model: {', '.join(wanted)}")
     if not known.all():
         logger.warning(
             "%d of %d rows of %s lack a score", known.size - known.sum(), known.size, path
