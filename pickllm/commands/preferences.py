@@ -70,6 +70,11 @@ def battles(
     named = [
         each for each in ledger if not known.keys().isdisjoint((each.decision.id, *each.trace_ids))
     ]
+    if not named:
+        raise ConfigError(
+            f"{len(ledger)} decisions are kept in the namespace {namespace!r}, and {prompts} has "
+            "the prompt of none of them"
+        )
     found = traffic_battles(named, known, across_sessions=across_sessions)
     write_judgements(out, found.table)
     Console().print(

@@ -7,15 +7,19 @@
 []
 """
 
+from pathlib import Path
+
 from pickllm.booking.events import Decided, Event, Judged, Reset, Traced, decode
 from pickllm.booking.ledger import Ledger
-from pickllm.errors import StateConflict
+from pickllm.errors import ConfigError, PickLLMError, StateConflict, StoreUnavailable
 from pickllm.evaluation.log import LogEntry, entry_of
+from pickllm.protocols import KeepsJournal
 from pickllm.stores import StoreLike, store_of
 from pickllm.types import Feedback
 
 __all__ = ["read_journal", "read_ledger"]
 
+_SQLITE = "sqlite:///"
 _AT_ONCE = 1_000
 _ALL = 10**12
 
@@ -37,11 +41,23 @@ def read_ledger(store: StoreLike, *, namespace: str = "default") -> Ledger:
 
     Raises:
         ConfigError: There is no such store.
+        StoreUnavailable: It does not answer.
     """
-    journal = store_of(store)
+    file = store.removeprefix(_SQLITE) if isinstance(store, str) else ""
+    if file != store and file and not Path(file).exists():  # or it would be made, and be empty
+        raise ConfigError(f"there is no file {file}")
+    try:
+        return _ledger_of(store_of(store), f"pickllm/{namespace}")
+    except PickLLMError:
+        raise
+    except Exception as error:  # of whichever client the store has
+        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+
+
+def _ledger_of(journal: KeepsJournal, topic: str) -> Ledger:
     ledger = Ledger(max_decisions=_ALL)
     position = 0
-    while notes := journal.read(f"pickllm/{namespace}", after=position, limit=_AT_ONCE):
+    while notes := journal.read(topic, after=position, limit=_AT_ONCE):
         position = notes[-1].position
         for note in notes:
             try:

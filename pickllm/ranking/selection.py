@@ -18,6 +18,7 @@ import numpy as np
 from pickllm.arrays import Floats, Integers
 from pickllm.data.duplicates import group_folds, near_duplicate_groups
 from pickllm.data.preferences import PreferenceTable
+from pickllm.embedding.hashing import HashingEmbedder
 from pickllm.errors import ConfigError
 from pickllm.evaluation.metrics import apgr, routing_curve
 from pickllm.ranking.contract import FittedRanker, Prompts, Ranker
@@ -62,12 +63,14 @@ def grid(ranker: Ranker[Any], **choices: Sequence[Any]) -> dict[str, Ranker[Any]
 
 
 def prompt_folds(prompts: Prompts, *, folds: int, rng: np.random.Generator) -> Integers:
-    """Fold of each prompt, ``[prompts]``; near-duplicates by their vectors stay together."""
-    if prompts.vectors.shape[1]:
-        groups = near_duplicate_groups(prompts.vectors)
-    else:
-        groups = np.unique(np.array(prompts.texts), return_inverse=True)[1]
-    return group_folds(groups, folds=folds, rng=rng)
+    """Fold of each prompt, ``[prompts]``; near-duplicates stay together.
+
+    By their vectors, and by their words where they have none: a ranker of words would be praised
+    for what it has seen.
+    """
+    bare = not prompts.vectors.shape[1]
+    vectors = HashingEmbedder().embed(prompts.texts) if bare else prompts.vectors
+    return group_folds(near_duplicate_groups(vectors), folds=folds, rng=rng)
 
 
 def out_of_fold(

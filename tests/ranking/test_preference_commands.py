@@ -153,3 +153,23 @@ def test_what_is_no_pair_is_told(
     answers = lines(tmp_path / "answers.jsonl", [row])
 
     assert told in refused(monkeypatch, "judge", answers, "--pool", "pool.toml")
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("sqlite:///nowhere.db", "there is no file nowhere.db"),
+        ("redis://127.0.0.1:1", r"the store does not answer \(ConnectionError\)"),
+        ("memory://", "0 decisions are kept in the namespace 'default'"),
+    ],
+)
+def test_a_store_that_says_nothing_is_told(
+    store: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none is made by looking for one."""
+    pytest.importorskip("redis", reason="one of the stores is a server that is not there")
+    monkeypatch.chdir(tmp_path)
+    prompts = lines(tmp_path / "kept.jsonl", [{"id": "a", "prompt": "b"}])
+
+    assert re.search(told, refused(monkeypatch, "battles", store, "--prompts", prompts))
+    assert not Path("nowhere.db").exists()
