@@ -24,7 +24,7 @@ Source: Ong et al., RouteLLM (arXiv 2406.18665), section 4.1.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -201,7 +201,7 @@ def judged_table(pairs: Sequence[AnswerPair], judge: PairJudge, said: Verdicts) 
 
 def bought(
     questions: Sequence[PairQuestion], judge: PairJudge, file: Path, *, parallel: int = 4
-) -> Iterator[Winner | None]:
+) -> Generator[Winner | None, None, None]:
     """Ask the judge, write each verdict to the file as it comes, and yield it.
 
     Args:
