@@ -78,7 +78,7 @@ def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
     wanted = ["prompt", *(arm + suffix for arm in arms for suffix in suffixes)]
     lacking = [name for name in wanted if name not in columns]
     if lacking or len(arms) < 2 or (strongest is not None and strongest not in arms):
-        told = ", ".join(lacking[:3]) or strongest or "models"
+        told = ", ".join(lacking[:3]) or strongest or f"NAME{_ANSWER}"
         raise ConfigError(
             f"{path} must hold prompt, and NAME{_ANSWER}, NAME{_COST} and NAME{_SCORE} of two "
             f"models or more (no scores with --strongest); it lacks {told}"

@@ -228,13 +228,13 @@ def calibrate(
     strong, weak = router.card.strong, router.card.weak
     if strong is None or weak is None:
         raise ConfigError(f"{folder} has no strong and weak arm: fit it with --strong and --weak")
-    outcomes = graded(prompts) if gain is not None else None
+    outcomes = graded(prompts, arms=(weak, strong)) if gain is not None else None
     texts = outcomes.prompts if outcomes else read_prompts(prompts)
     rates = win_rates(router.ranker, router.prompts(texts), strong=strong, weak=weak)
     if outcomes is None:
         threshold = threshold_for_share(rates, share or 0.0)
     else:
-        low, high = (outcomes.score[:, outcomes.arms.index(arm)] for arm in (weak, strong))
+        low, high = outcomes.score.T
         threshold = threshold_for_gain(rates, low, high, recovered=gain or 0.0)
     write_card(folder, replace(router.card, threshold=threshold))
     Console().print(
