@@ -295,7 +295,10 @@ def test_a_threshold_for_a_gain_needs_grades(
         (("evaluate", "TRAIN", "--ranker", "ROUTER", "--out", "file/new"), "file/new"),
         (("fit", "causal", "TRAIN", "--out", "new"), "a causal model needs --base"),
         (("onnx", "ROUTER", "--out", "new"), "only classifiers are exported"),
-        (("calibrate", "ROUTER", "ONE", "--gain", "0.5"), r"no column large\|score; it has .'small'"),
+        (
+            ("calibrate", "ROUTER", "ONE", "--gain", "0.5"),
+            r"no column large\|score; it has .'small'",
+        ),
         (("calibrate", "ROUTER", "nothing.txt", "--share", "0.5"), "cannot read nothing.txt"),
     ],
 )

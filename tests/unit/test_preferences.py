@@ -155,7 +155,7 @@ def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None
 
 def test_votes_may_be_written_as_fractions(tmp_path: Path) -> None:
     """As tables do that once had a gap in a column."""
-    votes = {name: f"{float(VOTE[name])}" for name in VOTE if name.startswith("winner_")}
+    votes = {name: f"{VOTE[name]}.0" for name in VOTE if name.startswith("winner_")}
     assert described(read_arena(written(tmp_path, [VOTE]))) == described(
         read_arena(written(tmp_path, [VOTE | votes]))
     )
