@@ -278,6 +278,8 @@ def _said_pair(strong: str | None, weak: str | None) -> tuple[str, str] | None:
 
 def _pair(table: PreferenceTable, said: tuple[str, str] | None) -> tuple[str, str] | None:
     """The strong arm and the weak one, as said or as told by their battles; None for a pool."""
+    if np.all(table.won == 0.5):
+        raise ConfigError("all battles are ties: nothing says who answers what better")
     if said is not None:
         if not len(table.between(*said)):
             raise ConfigError(f"there is no battle of {said[0]} with {said[1]} to learn from")

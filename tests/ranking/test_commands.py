@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from pickllm import Arm, Request, Router
 from pickllm.cli import app, main
+from pickllm.errors import StateConflict
 from pickllm.ranking import load_router
 from pickllm.ranking.candidates import usual_clusters
 from pickllm.ranking.comparison import chosen_at
@@ -80,11 +82,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     grades(folder / "test.csv", arms=("small", "large"), seed=1)
     said("fit", "words", folder / "train.csv", "--out", folder / "router")
     lines = [
-        {"prompt": f"add {number}", "model_a": "a", "model_b": "b", "winner": "tie"}
+        {"prompt": f"add {number}", "model_a": "a", "model_b": "b", "winner": "model_a"}
         for number in range(9)
     ]
-    (folder / "ties.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    said("fit", "words", folder / "ties.jsonl", "--out", folder / "other", "--folds", "2")
+    (folder / "wins.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    said("fit", "words", folder / "wins.jsonl", "--out", folder / "other", "--folds", "2")
     return folder
 
 
@@ -285,6 +287,7 @@ def test_a_threshold_for_a_gain_needs_grades(
             r"other \(words.*the arm 'large'.*of a, b",
         ),
         (("evaluate", "TIES"), "equally good here"),
+        (("fit", "words", "TIES", "--out", "new"), "all battles are ties"),
         (("fit", "classifier", "TRAIN", "--out", "new"), "needs --base"),
         (("fit", "ridge", "TRAIN", "--out", "new", "--embedder", "none"), "no vectors|none"),
         (("fit", "words", "TRAIN", "--out", "file/new"), "file/new can not be written: Not a dir"),
@@ -323,6 +326,21 @@ def test_what_cannot_work_says_why(
 
     assert re.search(told, refused(monkeypatch, *(places.get(word, word) for word in words)))
     assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"threshold": "high"}, {"embedder": 3}, {"pickllm_router": 2}, {"more": 1}]
+)
+def test_a_card_of_another_kind_is_no_router(
+    change: dict[str, object], pair: Path, tmp_path: Path
+) -> None:
+    """Told when it is loaded, not when it serves."""
+    folder = Path(shutil.copytree(pair / "router", tmp_path / "copy"))
+    card = json.loads((folder / "router.json").read_text(encoding="utf-8"))
+    (folder / "router.json").write_text(json.dumps(card | change), encoding="utf-8")
+
+    with pytest.raises(StateConflict, match=r"holds no router|another version"):
+        load_router(folder)
 
 
 def test_the_dearer_a_dollar_the_cheaper_the_arm() -> None:
