@@ -26,6 +26,7 @@ from pickllm.ranking.contract import FittedRanker, Prompts, Ranker
 __all__ = [
     "Contender",
     "best_of",
+    "contender",
     "grid",
     "out_of_fold",
     "pair_apgr",
@@ -124,16 +125,24 @@ def best_of(
     if not rankers:
         raise ConfigError("there are no rankers to choose from")
     dealt = prompt_folds(prompts, folds=folds, rng=rng)
-    contenders = []
-    for name, ranker in rankers.items():
-        strengths = out_of_fold(ranker, table, prompts, dealt)
-        score = pair_apgr(strengths, table, strong=pair[0], weak=pair[1]) if pair else np.nan
-        contenders.append(
-            Contender(
-                name=name,
-                ranker=ranker,
-                apgr=float(score),
-                squared_error=squared_error(strengths, table),
-            )
-        )
+    contenders = [
+        contender(name, ranker, table, prompts, dealt, pair=pair)
+        for name, ranker in rankers.items()
+    ]
     return sorted(contenders, key=lambda each: -each.apgr if pair else each.squared_error)
+
+
+def contender(
+    name: str,
+    ranker: Ranker[Any],
+    table: PreferenceTable,
+    prompts: Prompts,
+    dealt: Integers,
+    *,
+    pair: tuple[str, str] | None,
+) -> Contender:
+    """What one ranker does on folds ``[prompts]`` that were dealt beforehand."""
+    strengths = out_of_fold(ranker, table, prompts, dealt)
+    score = pair_apgr(strengths, table, strong=pair[0], weak=pair[1]) if pair else np.nan
+    error = squared_error(strengths, table)
+    return Contender(name=name, ranker=ranker, apgr=float(score), squared_error=error)
