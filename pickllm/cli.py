@@ -290,7 +290,8 @@ def main() -> None:
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
     except OSError as error:
-        sys.exit(f"pickllm: {type(error).__name__}: {error}")
+        told = (error.strerror, error.filename) if error.filename else (type(error).__name__, error)
+        sys.exit("pickllm: {}: {}".format(*told))
 
 
 def _judge_of(pool: Path, arm: str | None) -> PairJudge:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pickllm.errors import ConfigError
+from pickllm.errors import ConfigError, PickLLMError
 from pickllm.features import features_of
 from pickllm.handover import unless_left
 from pickllm.health import AT_REST, Breaker, Health
@@ -95,9 +95,9 @@ class Decider:
     def blind(self, error: Exception) -> Vector:
         """Features of a prompt that could not be looked at."""
         self._count("featurizer_failures")
+        why = str(error) if isinstance(error, PickLLMError) else type(error).__name__
         logger.warning(
-            "the featurizer failed (%s); deciding blindly. Its traceback is logged at DEBUG",
-            type(error).__name__,
+            "the featurizer failed (%s); deciding blindly. Its traceback is logged at DEBUG", why
         )
         logger.debug("the featurizer failed", exc_info=error)  # it may quote the prompt
         return np.zeros(self.featurizer.dim if self.featurizer else 0, dtype=np.float32)

@@ -1,11 +1,13 @@
 """Loads models of `transformers` with their tokenizers; it is imported when the first one is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import ConfigError, MissingExtra, PickLLMError
 
-__all__ = ["packages", "pretrained"]
+__all__ = ["loading", "packages", "pretrained"]
 
 
 def packages(what: str) -> tuple[Any, Any]:
@@ -16,6 +18,25 @@ def packages(what: str) -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingExtra(what, extra="local") from error
     return transformers, torch
+
+
+@contextmanager
+def loading(name: str | Path) -> Iterator[None]:
+    """Around whatever reads a model: what goes wrong there says which model it was.
+
+    Raises:
+        ConfigError: There is no such model, or its files are damaged.
+    """
+    try:
+        yield
+    except PickLLMError:
+        raise
+    except Exception as error:  # hub, tokenizers, weights and onnxruntime each have their own
+        why = (str(error).strip().splitlines() or [""])[0]
+        raise ConfigError(
+            f"cannot load {str(name)!r}, which must be a model on the hub or a folder that "
+            f"holds one: {type(error).__name__}: {why}"
+        ) from error
 
 
 def pretrained(
@@ -35,12 +56,7 @@ def pretrained(
         MissingExtra: torch or transformers is not installed.
     """
     transformers, _ = packages(what)
-    try:
+    with loading(name):
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(name))
         model = getattr(transformers, kind).from_pretrained(str(name), dtype=dtype)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot load {str(name)!r}, which must be a model on the hub or a folder that "
-            f"holds one: {error}"
-        ) from error
     return model.to(device or "cpu").eval(), tokenizer

@@ -4,7 +4,8 @@ pickllm battles sqlite:///routes.db --prompts kept.jsonl --out battles.jsonl
 pickllm judge answers.jsonl --pool judge.toml --out battles.jsonl
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +23,15 @@ from pickllm.data.judging import (
     judged_table,
     read_verdicts,
 )
+from pickllm.data.preferences import Winner
 from pickllm.data.traffic import traffic_battles
+from pickllm.errors import ConfigError
 from pickllm.evaluation.journal import read_ledger
 
 __all__ = ["battles", "judge_pairs"]
+
+_GIVEN_UP = 8
+"""Questions without one verdict, after which no other is asked."""
 
 
 def battles(
@@ -64,6 +70,11 @@ def battles(
     named = [
         each for each in ledger if not known.keys().isdisjoint((each.decision.id, *each.trace_ids))
     ]
+    if not named:
+        raise ConfigError(
+            f"{len(ledger)} decisions are kept in the namespace {namespace!r}, and {prompts} has "
+            "the prompt of none of them"
+        )
     found = traffic_battles(named, known, across_sessions=across_sessions)
     write_judgements(out, found.table)
     Console().print(
@@ -88,7 +99,7 @@ def judge_pairs(
     """Estimate, ask for consent, buy the verdicts that are not there yet, and write the battles.
 
     Raises:
-        ConfigError: Not one pair was judged.
+        ConfigError: Not one pair was judged; says why.
     """
     file = out.with_name(f"{out.name}.verdicts")
     said = read_verdicts(file)
@@ -105,23 +116,46 @@ def judge_pairs(
     )
     if open_ and not yes:
         typer.confirm("Ask them?", abort=True)
-    verdicts = bought(open_, judge, file, parallel=parallel)
-    unsaid = sum(
-        winner is None for winner in track(verdicts, "judging", total=len(open_), console=console)
-    )
-    table = judged_table(pairs, judge, read_verdicts(file))
+    with closing(bought(open_, judge, file, parallel=parallel)) as verdicts:
+        _buy(track(verdicts, "judging", total=len(open_), console=console))
+    said = read_verdicts(file)
+    try:
+        table = judged_table(pairs, judge, said)
+    except ConfigError as error:
+        raise ConfigError(f"no pair was judged in both orders: {_causes(judge)}") from error
     write_judgements(out, table)
     told = [
         f"{len(table)} battles are in {out}, {float((table.won == 0.5).mean()):.0%} of them ties."
     ]
     told += [_spent(judge)] if open_ else []
-    told += [f"{unsaid} questions brought no verdict: run it again to ask them."] if unsaid else []
+    if left := len(questions.keys() - said.keys()):
+        told += [
+            f"{left} questions brought no verdict ({_causes(judge)}): run it again to ask them."
+        ]
     console.print(
         " ".join(told),
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _buy(verdicts: Iterable[Winner | None]) -> None:
+    """Take them all; a judge that begins with nothing but failures is not asked on."""
+    said = False
+    for asked, winner in enumerate(verdicts, start=1):
+        said = said or winner is not None
+        if asked >= _GIVEN_UP and not said:
+            return
+
+
+def _causes(judge: PairJudge) -> str:
+    """Why questions brought no verdict, with how many of each."""
+    total = judge.expenses.total
+    found = [f"{name} {count} times" for name, count in total.error_to_count.items()]
+    if total.unreadable:
+        found += [f"{total.unreadable} answers without a last line such as VERDICT: A"]
+    return ", ".join(found)
 
 
 def _spent(judge: PairJudge) -> str:

@@ -125,15 +125,19 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     """
     if kind not in _KINDS:
         raise ConfigError(f"there is no kind {kind!r}; there are {', '.join(_KINDS)}")
-    new_place(str(out))
+    new_place(out)
     console = Console()
     if kind == _CASCADE:
         selection = CascadeSelection(epsilon=epsilon, delta=delta, max_usd=max_usd)
         fitting = CascadeFitting(selection=selection, predictive=predictive, seed=seed)
         fit_cascade(console, table, out, fitting=fitting, strongest=strongest)
         return
-    battles = read_preferences(table)
-    pair = _pair(battles, strong, weak)
+    if kind not in {*KINDS, *_FINE_TUNED}:
+        known = ", ".join((*KINDS, *_FINE_TUNED, _CASCADE))
+        raise ConfigError(f"there is no ranker {kind!r}; there are {known}")
+    said = _said_pair(strong, weak)
+    battles = read_preferences(table, between=said)
+    pair = _pair(battles, said)
     if kind in _FINE_TUNED:
         training = Training(epochs=epochs, seed=seed)
         _fine_tune(console, kind, battles, pair, base=base, out=out, training=training)
@@ -182,8 +186,14 @@ def evaluate(
     give. All with 95 % intervals; the curves as PNG, and one HTML page.
     """
     console = Console()
-    outcomes = graded(table)
     routers = {folder.name: load_router(folder) for folder in ranker or []}
+    outcomes = graded(table)
+    shared = tuple(
+        arm for arm in outcomes.arms if all(arm in each.ranker.arms for each in routers.values())
+    )
+    if 1 < len(shared) < len(outcomes.arms):
+        console.print(f"Of {escape(', '.join(shared))}: no other arm is known to all routers.")
+        outcomes = graded(table, arms=shared)
     compared = compare_routers(outcomes, routers, embedder=embedder_of(embedder), seed=seed)
     show(console, compared.head, compared.rows)
     page = write_comparison(compared, out, table=f"{table.name}, {len(outcomes)} prompts")
@@ -219,13 +229,13 @@ def calibrate(
     strong, weak = router.card.strong, router.card.weak
     if strong is None or weak is None:
         raise ConfigError(f"{folder} has no strong and weak arm: fit it with --strong and --weak")
-    outcomes = graded(prompts) if gain is not None else None
+    outcomes = graded(prompts, arms=(weak, strong)) if gain is not None else None
     texts = outcomes.prompts if outcomes else read_prompts(prompts)
     rates = win_rates(router.ranker, router.prompts(texts), strong=strong, weak=weak)
     if outcomes is None:
         threshold = threshold_for_share(rates, share or 0.0)
     else:
-        low, high = (outcomes.score[:, outcomes.arms.index(arm)] for arm in (weak, strong))
+        low, high = outcomes.score.T
         threshold = threshold_for_gain(rates, low, high, recovered=gain or 0.0)
     write_card(folder, replace(router.card, threshold=threshold))
     Console().print(
@@ -251,7 +261,7 @@ def onnx(
     router = load_router(folder)
     if not isinstance(router.ranker, Classifier):
         raise ConfigError(f"{folder} holds {router.card.ranker}; only classifiers are exported")
-    new_place(str(out))
+    new_place(out)
     served = export_classifier(router.ranker, out / "ranker", int8=int8)
     save_router(out, replace(router.card, model="onnx", threshold=None), served)
     Console().print(
@@ -259,14 +269,22 @@ def onnx(
     )
 
 
-def _pair(table: PreferenceTable, strong: str | None, weak: str | None) -> tuple[str, str] | None:
+def _said_pair(strong: str | None, weak: str | None) -> tuple[str, str] | None:
+    if strong is None and weak is None:
+        return None
+    if strong is None or weak is None or strong == weak:
+        raise typer.BadParameter("give two arms as --strong and --weak, or neither")
+    return strong, weak
+
+
+def _pair(table: PreferenceTable, said: tuple[str, str] | None) -> tuple[str, str] | None:
     """The strong arm and the weak one, as said or as told by their battles; None for a pool."""
-    if (strong is None) != (weak is None):
-        raise typer.BadParameter("give both of --strong and --weak, or neither")
-    if strong is not None and weak is not None:
-        table.arm(strong)
-        table.arm(weak)
-        return strong, weak
+    if np.all(table.won == 0.5):
+        raise ConfigError("all battles are ties: nothing says who answers what better")
+    if said is not None:
+        if not len(table.between(*said)):
+            raise ConfigError(f"there is no battle of {said[0]} with {said[1]} to learn from")
+        return said
     if len(table.arms) != 2:
         return None
     ahead = table.wins()[0, 1] >= table.wins()[1, 0]
@@ -299,7 +317,6 @@ def _fine_tune(
 ) -> None:
     if not base or pair is None:
         raise ConfigError(f"a {kind} model needs --base, and two arms: --strong and --weak")
-    out.mkdir(parents=True)
     strong, weak = pair
     settings = _FINE_TUNED[kind](
         base=base, strong=strong, weak=weak, folder=str(out / "ranker"), training=training

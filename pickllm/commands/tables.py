@@ -21,8 +21,11 @@ from pickllm.evaluation.table_files import is_table_file, read_columns, read_tab
 __all__ = ["graded", "read_answers", "read_preferences", "read_prompts", "read_prompts_by_id"]
 
 
-def read_preferences(path: Path) -> PreferenceTable:
-    """Battles of a file. Grades of two arms become battles of the two, of more arms grades."""
+def read_preferences(path: Path, *, between: tuple[str, str] | None = None) -> PreferenceTable:
+    """Battles of a file. Grades of two arms become battles of the two, of more arms grades.
+
+    ``between`` takes two arms out of the graded ones.
+    """
     if not path.is_file():
         raise ConfigError(f"there is no file {path}")
     if path.suffix == ".jsonl":
@@ -31,14 +34,18 @@ def read_preferences(path: Path) -> PreferenceTable:
         raise ConfigError(f"{path} is none of .csv, .parquet and .jsonl")
     if "model_a" in read_columns(path):
         return read_arena(path)
-    table = graded(path)
+    table = graded(path, arms=between or ())
+    if len(table.arms) < 2:
+        raise ConfigError(f"{path} has grades of {table.arms[0]} alone: there is nothing to choose")
     make = from_outcomes if len(table.arms) == 2 else from_grades
     return make(table, table.prompts)
 
 
-def graded(path: Path) -> OutcomeTable:
-    """Graded answers with their prompts."""
-    table = read_table(path)
+def graded(path: Path, *, arms: tuple[str, ...] = ()) -> OutcomeTable:
+    """Graded answers with their prompts; of some arms, all by default."""
+    if path.exists() and not is_table_file(path):
+        raise ConfigError(f"graded answers come as .csv or .parquet; {path} is neither")
+    table = read_table(path, arms=arms)
     if not table.prompts:
         raise ConfigError(f"{path} has no column prompt, and a ranker has nothing to look at")
     return table
@@ -91,14 +98,18 @@ def read_prompts_by_id(path: Path) -> dict[str, str]:
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if line.strip():
-                found = json.loads(line)
-                if not isinstance(found, dict):
-                    raise ConfigError(f"line {number} of {path} is no JSON object")
-                yield found
-    except (OSError, ValueError) as error:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {type(error).__name__}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            found = json.loads(line or "{}")
+        except ValueError as error:
+            raise ConfigError(f"line {number} of {path} is no JSON") from error
+        if not isinstance(found, dict):
+            raise ConfigError(f"line {number} of {path} is no JSON object")
+        if found:
+            yield found
 
 
 def _prompt(line: str, path: Path) -> str:
@@ -108,4 +119,7 @@ def _prompt(line: str, path: Path) -> str:
         given = json.loads(line)
         return str(given if isinstance(given, str) else given["prompt"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"a line of {path} is no prompt ({type(error).__name__})") from error
+        raise ConfigError(
+            f"a line of {path} is no prompt ({type(error).__name__}); it is text, or an object "
+            "with the field prompt"
+        ) from error

@@ -19,7 +19,7 @@ with ``weight`` and ``source`` where they matter.
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,29 +49,26 @@ def read_arena(
         least_characters: Shorter prompts are left out; RouteLLM drops those under 16.
 
     Raises:
-        ConfigError: The file is of another kind, or a row is no battle; says which.
+        ConfigError: The file is of another kind, or holds no battle, or a row is none; says which.
         MissingExtra: Parquet needs `pyarrow`.
     """
     file = Path(path)
     rows = _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file)
     battles = (_battle(row, source, file, number) for number, row in enumerate(rows, start=1))
-    kept = (each for each in battles if each and len(each.prompt) >= least_characters)
-    return preference_table(kept)
+    return _table(file, (each for each in battles if each and len(each.prompt) >= least_characters))
 
 
 def read_judgements(path: str | Path, *, source: str = "judge") -> PreferenceTable:
     """Read a judge's verdicts, one JSON object for each line; blank lines are passed over.
 
     Raises:
-        ConfigError: A line is no verdict; says which.
+        ConfigError: The file can not be read, or holds no verdict, or a line is none; says which.
     """
     file = Path(path)
-    with file.open(encoding="utf-8") as lines:
-        return preference_table(
-            _verdict(line, source, file, number)
-            for number, line in enumerate(lines, start=1)
-            if line.strip()
-        )
+    lines = enumerate(_lines(file), start=1)
+    return _table(
+        file, (_verdict(line, source, file, number) for number, line in lines if line.strip())
+    )
 
 
 def write_judgements(path: str | Path, table: PreferenceTable) -> None:
@@ -79,6 +76,7 @@ def write_judgements(path: str | Path, table: PreferenceTable) -> None:
     names = {0.0: "model_b", 1.0: "model_a"}
     columns = (table.prompt, table.first, table.second, table.won, table.weight, table.source)
     unfinished = Path(path).with_suffix(".unfinished")
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
     with unfinished.open("w", encoding="utf-8") as lines:
         for prompt, first, second, won, weight, source in zip(*columns, strict=True):
             line = {
@@ -93,6 +91,18 @@ def write_judgements(path: str | Path, table: PreferenceTable) -> None:
     unfinished.replace(path)
 
 
+def _table(file: Path, battles: Iterable[Battle]) -> PreferenceTable:
+    try:
+        found = list(battles)
+    except ConfigError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise ConfigError(f"cannot read {file}: {type(error).__name__}") from error
+    if not found:
+        raise ConfigError(f"{file} holds no battle of two models on a prompt")
+    return preference_table(found)
+
+
 def _battle(row: Mapping[str, Any], source: str, file: Path, number: int) -> Battle | None:
     """A row's battle; None where a vote was cast on an empty prompt or on one model twice."""
     try:
@@ -102,8 +112,8 @@ def _battle(row: Mapping[str, Any], source: str, file: Path, number: int) -> Bat
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ConfigError(
             f"{file}, row {number} is no battle ({type(error).__name__}: {error}); columns are "
-            "model_a, model_b, prompt or conversation_a, and winner or winner_model_a, "
-            "winner_model_b, winner_tie"
+            "model_a, model_b, prompt (a JSON list of turns) or conversation_a (one of messages), "
+            "and winner or winner_model_a, winner_model_b, winner_tie"
         ) from error
     if not prompt or first == second:
         return None
@@ -113,7 +123,7 @@ def _battle(row: Mapping[str, Any], source: str, file: Path, number: int) -> Bat
 def _winner(row: Mapping[str, Any]) -> Winner:
     if "winner" in row:
         return _NAME_TO_WINNER[row["winner"]]
-    votes = [int(row[f"winner_{name}"]) for name in ("model_a", "model_b", "tie")]
+    votes = [int(float(row[f"winner_{name}"])) for name in ("model_a", "model_b", "tie")]
     names: tuple[Winner, ...] = ("first", "second", "tie")
     if sum(votes) != 1:
         raise ValueError("exactly one of the winner columns must be 1")
@@ -122,8 +132,8 @@ def _winner(row: Mapping[str, Any]) -> Winner:
 
 def _first_turn(value: Any) -> str:
     """The first thing said by the user; lone halves of surrogate pairs become question marks."""
-    turns = json.loads(value) if isinstance(value, str) else value
-    turn = next((each for each in turns if each), "")
+    turns = json.loads(value) if value and isinstance(value, str) else value
+    turn = next((each for each in turns or () if each), "")
     if isinstance(turn, Mapping):
         turn = turn["content"]
     if not isinstance(turn, str):  # content blocks
@@ -144,8 +154,14 @@ def _verdict(line: str, source: str, file: Path, number: int) -> Battle:
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{file}, line {number} is no verdict ({type(error).__name__}: {error})"
+            f"{file}, line {number} is no verdict ({type(error).__name__}: {error}); a verdict has "
+            "prompt, model_a, model_b, and winner, which is model_a, model_b or tie"
         ) from error
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8") as lines:
+        yield from lines
 
 
 def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:

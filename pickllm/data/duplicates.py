@@ -37,19 +37,13 @@ def near_duplicate_groups(
         cosine: From where two prompts are the same, in (0, 1].
         prompts_at_once: How many rows are compared in one product; bounds the memory.
     """
-    leader = list(range(len(vectors)))
-
-    def root(of: int) -> int:
-        while leader[of] != of:
-            leader[of] = leader[leader[of]]
-            of = leader[of]
-        return of
-
-    for left, right in _near_pairs(unit_rows(vectors), cosine, prompts_at_once):
-        low, high = sorted((root(left), root(right)))
-        leader[high] = low
-    _, groups = np.unique([root(each) for each in range(len(vectors))], return_inverse=True)
-    return np.asarray(groups, dtype=np.intp)
+    leader = np.arange(len(vectors))  # of each prompt: the first one of its group
+    for near in _near(unit_rows(vectors), cosine, prompts_at_once):
+        leaders = np.unique(leader[near])
+        if len(leaders) > 1:
+            leader[leaders] = leaders[0]
+            leader = leader[leader]
+    return np.asarray(np.unique(leader, return_inverse=True)[1], dtype=np.intp)
 
 
 def leaked(evaluated: Floats, *, training: Floats, cosine: float = NEAR) -> Integers:
@@ -65,7 +59,10 @@ def group_folds(groups: Integers, *, folds: int, rng: np.random.Generator) -> In
     """
     sizes = np.bincount(groups)
     if folds < 2 or len(sizes) < folds:
-        raise ConfigError(f"{len(sizes)} groups of prompts can not be cut into {folds} folds")
+        raise ConfigError(
+            f"{len(sizes)} prompts that are not alike can not be cut into {folds} folds: take "
+            "fewer folds, or bring more prompts"
+        )
     group_to_fold = np.zeros(len(sizes), dtype=np.intp)
     filled = np.zeros(folds)
     shuffled = rng.permutation(len(sizes))
@@ -76,8 +73,9 @@ def group_folds(groups: Integers, *, folds: int, rng: np.random.Generator) -> In
     return group_to_fold[groups]
 
 
-def _near_pairs(units: Floats, cosine: float, at_once: int) -> Iterator[tuple[int, int]]:
+def _near(units: Floats, cosine: float, at_once: int) -> Iterator[Integers]:
+    """Places of a prompt and of those near to it, for each that has such; earlier blocks apart."""
     for start in range(0, len(units), at_once):
         near = units[start : start + at_once] @ units[start:].T >= cosine
-        for left, right in zip(*np.nonzero(np.triu(near, k=1)), strict=True):
-            yield start + int(left), start + int(right)
+        for row in np.flatnonzero(near.sum(axis=1) > 1):
+            yield start + np.flatnonzero(near[row])

@@ -24,7 +24,7 @@ Source: Ong et al., RouteLLM (arXiv 2406.18665), section 4.1.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -159,7 +159,11 @@ def answer_pairs(
         if between is None or {first, second} == set(between)
     ]
     if not found:
-        raise ConfigError("no prompt has the answers of two of these arms, so nothing to compare")
+        known = sorted({arm for answers in prompt_to_answers.values() for arm in answers})
+        raise ConfigError(
+            f"no prompt has the answers of two of these arms, so nothing to compare; there are "
+            f"answers of {', '.join(known) or 'nobody'}"
+        )
     drawn = np.random.default_rng(seed).permutation(len(found))[:at_most]
     return [found[place] for place in np.sort(drawn)]
 
@@ -197,7 +201,7 @@ def judged_table(pairs: Sequence[AnswerPair], judge: PairJudge, said: Verdicts) 
 
 def bought(
     questions: Sequence[PairQuestion], judge: PairJudge, file: Path, *, parallel: int = 4
-) -> Iterator[Winner | None]:
+) -> Generator[Winner | None, None, None]:
     """Ask the judge, write each verdict to the file as it comes, and yield it.
 
     Args:
@@ -241,7 +245,9 @@ def read_verdicts(file: Path) -> dict[str, Winner]:
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines) and not text.endswith("\n"):
                 break
-            raise ConfigError(f"line {number} of {file} is no verdict") from error
+            raise ConfigError(
+                f"line {number} of {file} is no verdict; delete that line to ask its question anew"
+            ) from error
     return found
 
 

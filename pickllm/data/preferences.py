@@ -63,6 +63,12 @@ class Battle:
     weight: float = 1.0
     """How many votes it counts for, above 0."""
 
+    def __post_init__(self) -> None:
+        if self.winner not in _WINNER_TO_WON:
+            raise ConfigError(f"the winner is first, second or tie; here it is {self.winner!r}")
+        if not all(isinstance(each, str) for each in (self.prompt, self.first, self.second)):
+            raise ConfigError("prompt, first and second of a battle are text")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreferenceTable:
@@ -93,7 +99,8 @@ class PreferenceTable:
             raise ConfigError("a battle is between two arms; here is one of an arm with itself")
         if not (np.all(self.won >= 0.0) and np.all(self.won <= 1.0)):
             raise ConfigError("won must be a number in [0, 1] for every battle")
-        if self.weight.shape != self.won.shape or not np.all(self.weight > 0.0):
+        sound = (self.weight > 0.0) & np.isfinite(self.weight)
+        if self.weight.shape != self.won.shape or not sound.all():
             raise ConfigError("weight must be a number above 0 for every battle")
 
     def __len__(self) -> int:

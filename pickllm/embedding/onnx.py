@@ -17,6 +17,7 @@ import numpy as np
 from pickllm.arrays import Floats, unit_rows
 from pickllm.embedding.onnx_model import OnnxModel, write_onnx
 from pickllm.errors import ConfigError, MissingExtra
+from pickllm.pretrained import loading
 from pickllm.types import Vector
 
 __all__ = ["OnnxEmbedder", "export_encoder"]
@@ -37,9 +38,10 @@ class OnnxEmbedder:
         self.folder = Path(folder)
         if not (self.folder / _SETTINGS).is_file():
             raise ConfigError(f"{self.folder} holds no encoder; write one with export_encoder")
-        settings = json.loads((self.folder / _SETTINGS).read_text(encoding="utf-8"))
-        self.dim: int = settings["dim"]
-        self.tokens: int = min(tokens or settings["tokens"], settings["tokens"])
+        with loading(self.folder):
+            settings = json.loads((self.folder / _SETTINGS).read_text(encoding="utf-8"))
+            self.dim: int = settings["dim"]
+            self.tokens: int = min(tokens or settings["tokens"], settings["tokens"])
         if self.tokens < 8:
             raise ConfigError(f"tokens must be at least 8; it is {self.tokens}")
         self._model = OnnxModel(self.folder, tokens=self.tokens, threads=threads)
@@ -67,15 +69,17 @@ def export_encoder(model: str | Path, folder: str | Path, *, int8: bool = True) 
 
     Raises:
         MissingExtra: torch, transformers or onnx is not installed.
-        ConfigError: The model's tokenizer can not be written as one file.
+        ConfigError: There is no such model, or its tokenizer can not be written as one file.
     """
     try:
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
         raise MissingExtra("to export an encoder", extra="export") from error
     place = Path(folder)
-    encoder = AutoModel.from_pretrained(model, attn_implementation="eager")
-    write_onnx(encoder, AutoTokenizer.from_pretrained(model), place, int8=int8)
+    with loading(model):
+        encoder = AutoModel.from_pretrained(model, attn_implementation="eager")
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    write_onnx(encoder, tokenizer, place, int8=int8)
     settings = {
         "dim": encoder.config.hidden_size,
         "tokens": min(256, encoder.config.max_position_embeddings),

@@ -15,6 +15,7 @@ import numpy as np
 
 from pickllm.arrays import Floats
 from pickllm.errors import ConfigError, MissingExtra
+from pickllm.pretrained import loading
 
 __all__ = ["OnnxModel", "write_onnx"]
 
@@ -43,9 +44,9 @@ class OnnxModel:
             raise MissingExtra("an ONNX model", extra="ranking") from error
         options = SessionOptions()
         options.intra_op_num_threads = self.threads
-        return InferenceSession(
-            str(self.folder / _MODEL), options, providers=["CPUExecutionProvider"]
-        )
+        file = str(self.folder / _MODEL)
+        with loading(self.folder):
+            return InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -53,7 +54,8 @@ class OnnxModel:
             from tokenizers import Tokenizer
         except ImportError as error:
             raise MissingExtra("an ONNX model", extra="ranking") from error
-        tokenizer = Tokenizer.from_file(str(self.folder / _TOKENIZER))
+        with loading(self.folder):
+            tokenizer = Tokenizer.from_file(str(self.folder / _TOKENIZER))
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return tokenizer

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from pickllm.arrays import Floats
-from pickllm.errors import ConfigError, MissingExtra
+from pickllm.errors import MissingExtra
+from pickllm.pretrained import loading
 from pickllm.types import Vector
 
 __all__ = ["SentenceEmbedder"]
@@ -33,13 +34,8 @@ class SentenceEmbedder:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise MissingExtra("a sentence transformer", extra="sentences") from error
-        try:
+        with loading(self.model):
             return SentenceTransformer(self.model, device=self.device)
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"cannot load {self.model!r}, which must be a sentence transformer on the hub or "
-                f"in a folder: {error}"
-            ) from error
 
     @property
     def dim(self) -> int:

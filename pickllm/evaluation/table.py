@@ -70,8 +70,14 @@ class OutcomeTable:
                 raise ConfigError(f"{len(given)} prompts or features for {len(self.score)} rows")
         if self.cards and tuple(card.name for card in self.cards) != self.arms:
             raise ConfigError("cards must be of the arms, in their order")
-        if not (np.all(self.score >= 0.0) and np.all(self.score <= 1.0)):
-            raise ConfigError("scores must be numbers in [0, 1]")
+        sound = (self.score >= 0.0) & (self.score <= 1.0)
+        if not sound.all():
+            row, place = np.argwhere(~sound)[0]
+            raise ConfigError(
+                f"scores must be numbers in [0, 1]; {self.arms[place]} has {self.score[row, place]}"
+            )
+        if np.any(self.cost_usd < 0.0) or np.any(self.latency_s < 0.0):
+            raise ConfigError("costs and latencies must be 0 or more")
 
     def __len__(self) -> int:
         """How many prompts there are."""

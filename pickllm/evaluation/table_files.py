@@ -36,7 +36,7 @@ def read_table(path: Path | str, *, arms: Sequence[str] = ()) -> OutcomeTable:
     """Read a table; ``arms`` narrows it to some, all by default.
 
     Raises:
-        ConfigError: The file is missing, or is no such table.
+        ConfigError: The file is missing, or is no such table, or no row has all scores.
     """
     columns = read_columns(path)
     found = [name.removesuffix(_SCORE) for name in columns if name.endswith(_SCORE)]

@@ -69,7 +69,7 @@ class FittedBoosting:
 
     def strengths(self, prompts: Prompts) -> Floats:
         """What the trees say, ``[prompts, arms]``, kept in [0, 1]."""
-        rows = _rows(prompts, read_vectors=self.dim > 0)
+        rows = _rows(prompts, dim=self.dim)
         found = [forest.predict(rows) for forest in self.forests]
         return np.asarray(np.clip(np.stack(found, axis=1), 0.0, 1.0))
 
@@ -105,7 +105,7 @@ class Boosting:
             MissingExtra: scikit-learn, which grows them, is not installed.
         """
         used = np.unique(table.prompt)
-        rows = _rows(prompts.take(used), read_vectors=self.read_vectors)
+        rows = _rows(prompts.take(used), dim=prompts.vectors.shape[1] if self.read_vectors else 0)
         points = table.points()[used]
         means = mean_points(points)
         forests = [
@@ -173,7 +173,7 @@ def _forest(trees: list[Any], baseline: float) -> Forest:
     )
 
 
-def _rows(prompts: Prompts, *, read_vectors: bool) -> Floats:
+def _rows(prompts: Prompts, *, dim: int) -> Floats:
     found = [surface_features(text) for text in prompts.texts]
     surface = np.array(found, dtype=np.float32).reshape(-1, len(SURFACE_FEATURES))
-    return np.hstack([surface, prompts.vectors]) if read_vectors else surface
+    return np.hstack([surface, prompts.vectors_of(dim)]) if dim else surface

@@ -20,7 +20,7 @@ from pickllm.ranking.boosting import Boosting
 from pickllm.ranking.contract import Prompts, Ranker
 from pickllm.ranking.factorisation import Factorisation, published_factorisation
 from pickllm.ranking.regression import Neighbours, Ridge
-from pickllm.ranking.selection import Contender, best_of, grid
+from pickllm.ranking.selection import Contender, contender, grid, prompt_folds
 from pickllm.ranking.similarity import SimilarityBradleyTerry, routellm_similarity
 from pickllm.ranking.stack import Stack
 from pickllm.ranking.words import WordRidge
@@ -163,10 +163,10 @@ def try_all(
         folds: How many parts are held out in turn.
         seed: Deals the prompts into folds.
     """
+    dealt = prompt_folds(prompts, folds=folds, rng=np.random.default_rng(seed))
     for name, ranker in rankers.items():
-        rng = np.random.default_rng(seed)
         try:
-            (found,) = best_of({name: ranker}, table, prompts, pair=pair, folds=folds, rng=rng)
+            found = contender(name, ranker, table, prompts, dealt, pair=pair)
         except MissingExtra as error:
             yield Tried(name=name, contender=None, why=str(error))
         else:

@@ -22,7 +22,7 @@ import numpy as np
 from pickllm.arrays import Floats
 from pickllm.data.preferences import PreferenceTable
 from pickllm.errors import MissingExtra
-from pickllm.pretrained import packages
+from pickllm.pretrained import loading, packages
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
     Manifest,
@@ -75,15 +75,16 @@ class CausalSettings:
         """Fine-tune on the battles of the pair, and write the best epoch, adapters merged in.
 
         Raises:
-            ConfigError: The folder is there, or the pair met on too few prompts.
+            ConfigError: The folder is there, the pair met on too few prompts, or there is no base.
             MissingExtra: torch, transformers, or peft for adapters, is not installed.
         """
         place = new_place(self.folder)
         transformers, torch = packages(_WHAT)
         torch.manual_seed(self.training.seed)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
+        with loading(self.base):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
+            model = transformers.AutoModelForCausalLM.from_pretrained(self.base)
         tokenizer.add_special_tokens({"additional_special_tokens": list(_SCORES)})
-        model = transformers.AutoModelForCausalLM.from_pretrained(self.base)
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         model = self._adapted(model)
         task = Task(
@@ -144,8 +145,9 @@ class CausalClassifier:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         transformers, _ = packages(_WHAT)
-        model = transformers.AutoModelForCausalLM.from_pretrained(self.folder)
-        return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
+        with loading(self.folder):
+            model = transformers.AutoModelForCausalLM.from_pretrained(self.folder)
+            return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
 
     def chances(self, prompts: Prompts) -> Floats:
         """Probability of each level, ``[prompts, 5]``."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from pickllm.arrays import Floats
 from pickllm.data.preferences import PreferenceTable
-from pickllm.pretrained import packages
+from pickllm.pretrained import loading, packages
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
     Manifest,
@@ -64,16 +64,18 @@ class ClassifierSettings:
         """Fine-tune on the battles of the pair, and write the best epoch.
 
         Raises:
-            ConfigError: The folder is there, or the pair met on too few prompts.
+            ConfigError: The folder is there, the pair met on too few prompts, or there is no base.
             MissingExtra: torch or transformers is not installed.
         """
         place = new_place(self.folder)
         transformers, torch = packages(_WHAT)
         torch.manual_seed(self.training.seed)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            self.base, num_labels=len(_WORTH)
-        )
+        with loading(self.base):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                self.base, num_labels=len(_WORTH)
+            )
+        model.config.pad_token_id = _padding(tokenizer)  # decoders do not bring it along
         task = Task(
             kind=_KIND,
             model=model,
@@ -114,8 +116,9 @@ class Classifier:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         transformers, _ = packages(_WHAT)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(self.folder)
-        return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
+        with loading(self.folder):
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(self.folder)
+            return model.eval(), transformers.AutoTokenizer.from_pretrained(self.folder)
 
     def chances(self, prompts: Prompts) -> Floats:
         """P(strong wins), P(tie), P(weak wins), ``[prompts, 3]``."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pickllm.arrays import Floats
-from pickllm.data.preferences import from_grades
+from pickllm.data.preferences import MARK, from_grades
 from pickllm.embedding.contract import Embedder
 from pickllm.errors import ConfigError
 from pickllm.evaluation.drawing import caption, new_panels, save_png
@@ -83,11 +83,12 @@ def compare_routers(
         draws: Of the bootstrap.
 
     Raises:
-        ConfigError: The table has no prompts, or too few arms; a router does not know an arm.
+        ConfigError: The table has no prompts, too few arms or arms with nothing between them; or a
+            router does not know an arm.
     """
     if not table.prompts or len(table.arms) < 2:
         raise ConfigError("routers are compared on a table with a column prompt and two arms")
-    name_to_strengths = {name: _strengths(router, table) for name, router in routers.items()}
+    name_to_strengths = {name: _strengths(name, router, table) for name, router in routers.items()}
     if embedder is not None:
         name_to_strengths[_NEIGHBOURS] = _neighbours(table, embedder, seed)
     compare = _compare_pair if len(table.arms) == 2 else _compare_pool
@@ -127,10 +128,13 @@ def chosen_at(strengths: Floats, price: Floats, weight: float) -> Floats:
     return np.asarray((strengths - weight * price).argmax(axis=1))
 
 
-def _strengths(router: SavedRouter, table: OutcomeTable) -> Floats:
+def _strengths(name: str, router: SavedRouter, table: OutcomeTable) -> Floats:
     """In the order of the table's arms, ``[prompts, arms]``."""
     if missing := set(table.arms).difference(router.ranker.arms):
-        raise ConfigError(f"{router.card.ranker} does not know the arm {min(missing)!r}")
+        raise ConfigError(
+            f"{name} ({router.card.ranker}) does not know the arm {min(missing)!r}: evaluate it on "
+            f"a table of {', '.join(each for each in router.ranker.arms if each != MARK)}"
+        )
     order = [router.ranker.arms.index(arm) for arm in table.arms]
     return np.asarray(router.ranker.strengths(router.prompts(table.prompts))[:, order])
 
@@ -155,6 +159,8 @@ def _compare_pair(
 ) -> Comparison:
     low, high = np.argsort(table.score.mean(axis=0), kind="stable").tolist()
     weak, strong = table.score[:, low], table.score[:, high]
+    if not strong.mean() > weak.mean():
+        raise ConfigError("the two models are equally good here: there is no gap to recover")
     name_to_scores = {
         name: each[:, high] - each[:, low] for name, each in name_to_strengths.items()
     }

@@ -36,10 +36,21 @@ class Prompts:
                 f"{len(self.texts)} prompts have vectors of shape {self.vectors.shape}; it must be "
                 "[prompts, dim]"
             )
+        if not np.isfinite(self.vectors).all():
+            raise ConfigError("vectors of prompts must be finite numbers: look at the embedder")
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self.texts)
+
+    def vectors_of(self, dim: int) -> Floats:
+        """The vectors, for a ranker that reads so many numbers; `ConfigError` for others."""
+        if self.vectors.shape[1] != dim:
+            raise ConfigError(
+                f"this ranker reads vectors of {dim} numbers, and these have "
+                f"{self.vectors.shape[1]}: embed prompts as those were that it was fitted on"
+            )
+        return self.vectors
 
     def take(self, places: Integers) -> "Prompts":
         """Some of them: their places, or a mask ``[prompts]``."""
@@ -92,9 +103,19 @@ def pair_scores(fitted: FittedRanker, prompts: Prompts, *, strong: str, weak: st
 
 
 def embedded_prompts(texts: tuple[str, ...], embedder: Embedder | None = None) -> Prompts:
-    """Prompts with the vectors that an embedder makes of them, if there is one."""
-    vectors = np.zeros((len(texts), 0), dtype=np.float32)
-    return Prompts(texts=texts, vectors=vectors if embedder is None else embedder.embed(texts))
+    """Prompts with the vectors that an embedder makes of them, if there is one.
+
+    Raises:
+        ConfigError: It is no embedder, or makes vectors that are no numbers.
+    """
+    if embedder is None:
+        return Prompts(texts=texts, vectors=np.zeros((len(texts), 0), dtype=np.float32))
+    if not hasattr(embedder, "embed"):
+        raise ConfigError(
+            f"{type(embedder).__name__} is no embedder; of embeddings of a framework make one, "
+            "such as FunctionEmbedder(embeddings.embed_documents)"
+        )
+    return Prompts(texts=texts, vectors=embedder.embed(texts))
 
 
 def prompts_of(table: PreferenceTable, vectors: Floats | None = None) -> Prompts:

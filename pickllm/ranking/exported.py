@@ -15,7 +15,7 @@ import numpy as np
 
 from pickllm.arrays import Floats
 from pickllm.embedding.onnx_model import OnnxModel, write_onnx
-from pickllm.pretrained import packages
+from pickllm.pretrained import loading, packages
 from pickllm.ranking.classifier import Classifier, strengths_of
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import Manifest, new_place
@@ -77,12 +77,13 @@ def export_classifier(
         ConfigError: The folder is there, or the tokenizer can not be written as one file.
         MissingExtra: torch, transformers or onnx is not installed.
     """
-    place = new_place(str(folder))
+    place = new_place(folder)
     transformers, _ = packages("to export a classifier")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(classifier.folder)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        classifier.folder, attn_implementation="eager"
-    )
+    with loading(classifier.folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(classifier.folder)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            classifier.folder, attn_implementation="eager"
+        )
     write_onnx(model, tokenizer, place, int8=int8)
     manifest = classifier.manifest
     tokens = min(manifest.tokens, tokenizer.model_max_length)

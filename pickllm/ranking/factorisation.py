@@ -55,7 +55,7 @@ class FittedFactorisation:
 
     def strengths(self, prompts: Prompts) -> Floats:
         """Chance of each arm to win against another drawn at random, ``[prompts, arms]``."""
-        return expected_wins(self.ratings(prompts.vectors))
+        return expected_wins(self.ratings(prompts.vectors_of(self.dim)))
 
     def win_rate(self, vector: Floats, first: str, second: str) -> float:
         """Chance that the first arm's answer to a prompt ``[dim]`` is the better one."""

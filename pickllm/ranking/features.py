@@ -58,6 +58,11 @@ class RankedFeatures:
                 f"{type(self.ranker).__name__} reads vectors of {self.ranker.dim} numbers: give "
                 "the embedder that it was fitted on"
             )
+        if self.embedder is not None and not hasattr(self.embedder, "features"):
+            raise ConfigError(
+                f"{type(self.embedder).__name__} is no embedder; of embeddings of a framework make "
+                "one, such as FunctionEmbedder(embeddings.embed_documents)"
+            )
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -87,6 +87,11 @@ class FollowingThreshold:
         return f"{self.memory} win rates of {self.rule.strong} over {self.rule.weak} by {by}"
 
     @property
+    def learns(self) -> bool:
+        """Not from judgements: nobody has to be reminded of them."""
+        return False
+
+    @property
     def names_arms(self) -> tuple[str, ...]:
         """The rule's."""
         return self.rule.names_arms

@@ -71,8 +71,9 @@ class FittedNeighbours:
 
     def strengths(self, prompts: Prompts) -> Floats:
         """Weighted means of the nearest prompts, ``[prompts, arms]``."""
+        vectors = prompts.vectors_of(self.dim)
         parts = [
-            self._block(prompts.vectors[start : start + _PROMPTS_AT_ONCE])
+            self._block(vectors[start : start + _PROMPTS_AT_ONCE])
             for start in range(0, len(prompts), _PROMPTS_AT_ONCE)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.arms)))
@@ -151,7 +152,9 @@ class FittedRidge:
 
     def strengths(self, prompts: Prompts) -> Floats:
         """One product, ``[prompts, arms]``, kept in [0, 1]."""
-        return np.asarray(np.clip(prompts.vectors @ self.weights + self.offset, 0.0, 1.0))
+        return np.asarray(
+            np.clip(prompts.vectors_of(self.dim) @ self.weights + self.offset, 0.0, 1.0)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,6 +58,12 @@ class RouterCard:
     threshold: float | None = None
     """A win rate; None until it is calibrated."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.embedder, str):
+            raise ConfigError("embedder is a word or a folder")
+        if not isinstance(self.threshold, float | int | None):
+            raise ConfigError("threshold is a number, or None")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SavedRouter:

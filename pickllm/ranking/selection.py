@@ -18,6 +18,7 @@ import numpy as np
 from pickllm.arrays import Floats, Integers
 from pickllm.data.duplicates import group_folds, near_duplicate_groups
 from pickllm.data.preferences import PreferenceTable
+from pickllm.embedding.hashing import HashingEmbedder
 from pickllm.errors import ConfigError
 from pickllm.evaluation.metrics import apgr, routing_curve
 from pickllm.ranking.contract import FittedRanker, Prompts, Ranker
@@ -25,6 +26,7 @@ from pickllm.ranking.contract import FittedRanker, Prompts, Ranker
 __all__ = [
     "Contender",
     "best_of",
+    "contender",
     "grid",
     "out_of_fold",
     "pair_apgr",
@@ -62,12 +64,14 @@ def grid(ranker: Ranker[Any], **choices: Sequence[Any]) -> dict[str, Ranker[Any]
 
 
 def prompt_folds(prompts: Prompts, *, folds: int, rng: np.random.Generator) -> Integers:
-    """Fold of each prompt, ``[prompts]``; near-duplicates by their vectors stay together."""
-    if prompts.vectors.shape[1]:
-        groups = near_duplicate_groups(prompts.vectors)
-    else:
-        groups = np.unique(np.array(prompts.texts), return_inverse=True)[1]
-    return group_folds(groups, folds=folds, rng=rng)
+    """Fold of each prompt, ``[prompts]``; near-duplicates stay together.
+
+    By their vectors, and by their words where they have none: a ranker of words would be praised
+    for what it has seen.
+    """
+    bare = not prompts.vectors.shape[1]
+    vectors = HashingEmbedder().embed(prompts.texts) if bare else prompts.vectors
+    return group_folds(near_duplicate_groups(vectors), folds=folds, rng=rng)
 
 
 def out_of_fold(
@@ -121,16 +125,24 @@ def best_of(
     if not rankers:
         raise ConfigError("there are no rankers to choose from")
     dealt = prompt_folds(prompts, folds=folds, rng=rng)
-    contenders = []
-    for name, ranker in rankers.items():
-        strengths = out_of_fold(ranker, table, prompts, dealt)
-        score = pair_apgr(strengths, table, strong=pair[0], weak=pair[1]) if pair else np.nan
-        contenders.append(
-            Contender(
-                name=name,
-                ranker=ranker,
-                apgr=float(score),
-                squared_error=squared_error(strengths, table),
-            )
-        )
+    contenders = [
+        contender(name, ranker, table, prompts, dealt, pair=pair)
+        for name, ranker in rankers.items()
+    ]
     return sorted(contenders, key=lambda each: -each.apgr if pair else each.squared_error)
+
+
+def contender(
+    name: str,
+    ranker: Ranker[Any],
+    table: PreferenceTable,
+    prompts: Prompts,
+    dealt: Integers,
+    *,
+    pair: tuple[str, str] | None,
+) -> Contender:
+    """What one ranker does on folds ``[prompts]`` that were dealt beforehand."""
+    strengths = out_of_fold(ranker, table, prompts, dealt)
+    score = pair_apgr(strengths, table, strong=pair[0], weak=pair[1]) if pair else np.nan
+    error = squared_error(strengths, table)
+    return Contender(name=name, ranker=ranker, apgr=float(score), squared_error=error)

@@ -100,7 +100,7 @@ class FittedSimilarity:
 
     def strengths(self, prompts: Prompts) -> Floats:
         """Chance of each arm to win against another drawn at random, ``[prompts, arms]``."""
-        return expected_wins(self.ratings_for(prompts.vectors)[:, self.player_of])
+        return expected_wins(self.ratings_for(prompts.vectors_of(self.dim))[:, self.player_of])
 
     def win_rate(self, vector: Floats, first: str, second: str) -> float:
         """Chance that the first arm's answer to a prompt ``[dim]`` is the better one."""

@@ -8,8 +8,8 @@ are ``langchain_pickllm.asking`` and ``llamaindex_pickllm.asking``: they report 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from pickllm.lock import Lock
@@ -41,6 +41,8 @@ class Spent:
     tokens_out: int = 0
     latency_s: float = 0.0
     """Sum of the waits, failures included."""
+    error_to_count: Mapping[str, int] = field(default_factory=dict)
+    """By the classes of the errors, how many of each there were."""
 
 
 class Expenses:
@@ -49,7 +51,7 @@ class Expenses:
     ``arm`` says what the model asked costs, as for an arm of the pool.
     """
 
-    __slots__ = ("_counts", "_lock", "arm", "clock")
+    __slots__ = ("_counts", "_errors", "_lock", "arm", "clock")
 
     def __init__(
         self, arm: Arm | None = None, *, clock: Callable[[], float] = time.perf_counter
@@ -57,18 +59,25 @@ class Expenses:
         self.arm = arm or Arm()
         self.clock = clock
         self._counts: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
         self._lock = Lock()
 
     @property
     def total(self) -> Spent:
         """All so far."""
         with self._lock:
-            return Spent(**self._counts)
+            return Spent(**self._counts, error_to_count=dict(self._errors))
 
     def add(self, **counts: float) -> None:
         """Count more, by the names of `Spent`."""
         with self._lock:
             self._counts.update(counts)
+
+    def failed(self, error: Exception, *, latency_s: float) -> None:
+        """Count an error in place of an answer."""
+        self.add(asked=1, failed=1, latency_s=latency_s)
+        with self._lock:
+            self._errors[type(error).__name__] += 1
 
     def answered(self, reply: Reply) -> None:
         """Count an answer."""
@@ -92,7 +101,7 @@ def asked(ask: Ask, prompt: str, expenses: Expenses) -> Reply | None:
         reply = replace(reply, latency_s=expenses.clock() - began_s)
         expenses.answered(reply)
     except Exception as error:  # a scorer's helper must not take the answer away
-        expenses.add(asked=1, failed=1, latency_s=expenses.clock() - began_s)
+        expenses.failed(error, latency_s=expenses.clock() - began_s)
         logger.warning("a model that a scorer asked failed (%s)", type(error).__name__)
         return None
     return reply

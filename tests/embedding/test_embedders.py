@@ -12,11 +12,13 @@ from pickllm.arrays import Floats
 from pickllm.embedding import (
     CachedEmbedder,
     Embedder,
+    FunctionEmbedder,
     HashingEmbedder,
     OnnxEmbedder,
     SentenceEmbedder,
     export_encoder,
 )
+from pickllm.ranking.contract import embedded_prompts
 from tests.ranking.tiny_bert import make_tiny_bert
 
 TEXTS = ("add three and four", "write a poem about the sea", "")
@@ -68,6 +70,27 @@ def test_hashing_is_an_embedder() -> None:
     assert 0.0 == HashingEmbedder().features(" ").max()
     with pytest.raises(ConfigError, match="at least 8"):
         HashingEmbedder(size=4)
+
+
+def test_embeddings_of_frameworks_are_embedders_by_their_function() -> None:
+    """Asked for many prompts at once, in batches; a model by itself is told how."""
+    langchain = pytest.importorskip("langchain_core.embeddings", reason="brings embeddings")
+    llama_index = pytest.importorskip("llama_index.core", reason="brings embeddings")
+    model = langchain.DeterministicFakeEmbedding(size=8)
+    batches: list[int] = []
+
+    def counted(texts: list[str]) -> list[list[float]]:
+        batches.append(len(texts))
+        return [[1.0, 2.0] for _ in texts]
+
+    check(FunctionEmbedder(model.embed_documents))
+    check(FunctionEmbedder(llama_index.MockEmbedding(embed_dim=8).get_text_embedding_batch))
+    FunctionEmbedder(counted, batch=2).embed(TEXTS)
+    assert [2, 1] == batches
+    with pytest.raises(ConfigError, match=r"FunctionEmbedder\(embeddings.embed_documents\)"):
+        embedded_prompts(TEXTS, model)
+    with pytest.raises(ConfigError, match="give a function"):
+        FunctionEmbedder(model)
 
 
 def test_remembered_prompts_are_not_embedded_again() -> None:

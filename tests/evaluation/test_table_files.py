@@ -73,7 +73,9 @@ def test_parquet_is_read_alike(tmp_path: Path) -> None:
         (("a,b", "1,2"), r"has no column NAME\|score"),
         (("a|score", "x"), "'x' in a column of 'a' is no number"),
         (("a|score,b|score", "1"), "has not as many cells"),
-        (("a|score", "2"), "scores must be numbers in"),
+        (("a|score", "2"), r"scores must be numbers in \[0, 1\]; a has 2.0"),
+        (("a|score,a|cost_usd", "1,-1"), "costs and latencies must be 0 or more"),
+        (("a|score,b|score", "1,", ",1"), r"has a score of each of \['a', 'b'\]"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, lines: tuple[str, ...], told: str) -> None:

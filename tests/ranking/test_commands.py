@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from pickllm import Arm, Request, Router
 from pickllm.cli import app, main
+from pickllm.errors import StateConflict
 from pickllm.ranking import load_router
 from pickllm.ranking.candidates import usual_clusters
 from pickllm.ranking.comparison import chosen_at
@@ -44,6 +46,13 @@ def grades(path: Path, *, arms: tuple[str, ...], seed: int, count: int = 240) ->
     return path
 
 
+def ties(path: Path) -> Path:
+    """Grades of two models that are as good as each other."""
+    rows = "".join(f"add {number} and 7,1,1\n" for number in range(40))
+    path.write_text(f"prompt,small|score,large|score\n{rows}", encoding="utf-8")
+    return path
+
+
 def said(*words: str | Path) -> str:
     """What a command says, in a wide terminal."""
     done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
@@ -72,6 +81,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     grades(folder / "train.csv", arms=("small", "large"), seed=0)
     grades(folder / "test.csv", arms=("small", "large"), seed=1)
     said("fit", "words", folder / "train.csv", "--out", folder / "router")
+    lines = [
+        {"prompt": f"add {number}", "model_a": "a", "model_b": "b", "winner": "model_a"}
+        for number in range(9)
+    ]
+    (folder / "wins.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    said("fit", "words", folder / "wins.jsonl", "--out", folder / "other", "--folds", "2")
     return folder
 
 
@@ -196,6 +211,21 @@ def test_two_models_are_compared_by_apgr(pair: Path, tmp_path: Path) -> None:
     assert "data:image/png;base64" in (tmp_path / "routers.html").read_text(encoding="utf-8")
 
 
+def test_two_of_many_are_fitted_and_compared(tmp_path: Path) -> None:
+    """Grades of a third model are left out, and that is said."""
+    arms = ("small", "middle", "large")
+    train = grades(tmp_path / "train.csv", arms=arms, seed=0)
+    fit = ("fit", "words", train, "--strong", "large", "--weak", "small", "--folds", "2")
+    said(*fit, "--out", tmp_path / "router")
+
+    test = grades(tmp_path / "test.csv", arms=arms, seed=1)
+    output = said("evaluate", test, "--ranker", tmp_path / "router", "--out", tmp_path / "page")
+
+    assert "Of small, large: no other arm is known to all routers." in output
+    assert "always large" in output
+    assert "middle" not in output
+
+
 def test_a_pool_is_compared_with_what_mixtures_give(tmp_path: Path) -> None:
     """AIQ of a router is above the static hull's, and below that of hindsight."""
     arms = ("small", "middle", "large")
@@ -248,13 +278,30 @@ def test_a_threshold_for_a_gain_needs_grades(
     ("words", "told"),
     [
         (("fit", "words", "nothing.csv", "--out", "new"), "no file nothing.csv"),
-        (("fit", "magic", "TRAIN", "--out", "new"), "no ranker 'magic'"),
+        (("fit", "magic", "TRAIN", "--out", "new"), "there is no kind 'magic'"),
         (("fit", "words", "TRAIN", "--out", "ROUTER"), "is there already"),
+        (("fit", "words", "ONE", "--out", "new"), "grades of small alone"),
+        (("fit", "words", "TRAIN", "--out", "new", "--folds", "999"), "take fewer folds"),
+        (
+            ("evaluate", "POOL", "--ranker", "OTHER"),
+            r"other \(words.*the arm 'large'.*of a, b",
+        ),
+        (("evaluate", "TIES"), "equally good here"),
+        (("fit", "words", "TIES", "--out", "new"), "all battles are ties"),
         (("fit", "classifier", "TRAIN", "--out", "new"), "needs --base"),
         (("fit", "ridge", "TRAIN", "--out", "new", "--embedder", "none"), "no vectors|none"),
+        (("fit", "words", "TRAIN", "--out", "file/new"), "file/new can not be written: Not a dir"),
+        (("fit", "words", "TRAIN", "--out", "new", "--embedder", "./no"), "cannot load './no'"),
+        (("fit", "classifier", "TRAIN", "--out", "new", "--base", "./no"), "cannot load './no'"),
+        (("fit", "causal", "TRAIN", "--out", "new", "--base", "./no"), "cannot load './no'"),
         (("evaluate", "TRAIN", "--ranker", "nowhere"), "holds no router"),
+        (("evaluate", "TRAIN", "--ranker", "ROUTER", "--out", "file/new"), "file/new"),
         (("fit", "causal", "TRAIN", "--out", "new"), "a causal model needs --base"),
         (("onnx", "ROUTER", "--out", "new"), "only classifiers are exported"),
+        (
+            ("calibrate", "ROUTER", "ONE", "--gain", "0.5"),
+            r"no column large\|score; it has .'small'",
+        ),
         (("calibrate", "ROUTER", "nothing.txt", "--share", "0.5"), "cannot read nothing.txt"),
     ],
 )
@@ -265,11 +312,35 @@ def test_what_cannot_work_says_why(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One line, no traceback."""
-    places = {"TRAIN": pair / "train.csv", "ROUTER": pair / "router"}
+    """One line, no traceback, and nothing is left that would be in the way of the next try."""
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    places = {
+        "TRAIN": pair / "train.csv",
+        "ROUTER": pair / "router",
+        "ONE": grades(Path("one.csv"), arms=("small",), seed=0),
+        "POOL": grades(Path("pool.csv"), arms=("small", "large"), seed=0),
+        "TIES": ties(Path("ties.csv")),
+        "OTHER": pair / "other",
+    }
 
     assert re.search(told, refused(monkeypatch, *(places.get(word, word) for word in words)))
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"threshold": "high"}, {"embedder": 3}, {"pickllm_router": 2}, {"more": 1}]
+)
+def test_a_card_of_another_kind_is_no_router(
+    change: dict[str, object], pair: Path, tmp_path: Path
+) -> None:
+    """Told when it is loaded, not when it serves."""
+    folder = Path(shutil.copytree(pair / "router", tmp_path / "copy"))
+    card = json.loads((folder / "router.json").read_text(encoding="utf-8"))
+    (folder / "router.json").write_text(json.dumps(card | change), encoding="utf-8")
+
+    with pytest.raises(StateConflict, match=r"holds no router|another version"):
+        load_router(folder)
 
 
 def test_the_dearer_a_dollar_the_cheaper_the_arm() -> None:

@@ -43,6 +43,16 @@ def test_it_keeps_what_every_policy_promises() -> None:
     check_policy(POLICY, arms=ARMS)
 
 
+def test_nobody_is_asked_for_feedback(caplog: pytest.LogCaptureFixture) -> None:
+    """It learns from win rates."""
+    router = Router(arms=POOL, policy=POLICY, seed=1)
+    for _ in range(120):
+        decision = router.decide(Request(text="x"))
+        router.settle(Outcome(decision_id=decision.id, attempts=(ATTEMPT,)))
+
+    assert [] == caplog.messages
+
+
 def test_the_share_is_kept_as_prompts_get_harder() -> None:
     """A fixed threshold sends all of them to the strong arm; this one comes back to the share."""
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Fine-tuned classifiers: a small BERT and a small Llama, trained here for real."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,16 @@ def test_a_classifier_learns_who_wins_where(fitted: Classifier) -> None:
     assert 0.65 < pair_apgr(strengths[:, ::-1], table, strong=STRONG, weak=WEAK)
     assert 0.6 < max(fitted.manifest.held_out_apgr)
     assert strengths.tolist() == fitted.strengths(prompts).tolist()
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_model_says_so(file: str, fitted: Classifier, tmp_path: Path) -> None:
+    """When it is first asked, with its folder's name."""
+    folder = Path(shutil.copytree(fitted.folder, tmp_path / "copy"))
+    (folder / file).write_bytes(b"\xff\x00 of another file")
+
+    with pytest.raises(ConfigError, match=f"cannot load '{folder}'"):
+        Classifier(folder).strengths(Prompts(texts=("a sum",), vectors=np.zeros((1, 0))))
 
 
 def test_chances_add_up_and_know_no_company(fitted: Classifier) -> None:

@@ -1,6 +1,7 @@
 """``pickllm battles`` and ``judge``: what routers are fitted on."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def said(*words: str | Path, status: int = 0) -> str:
     done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
     assert status == done.exit_code, done.output
     return done.output
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> str:
+    """The last words of a command that cannot work."""
+    monkeypatch.setattr(sys, "argv", ["pickllm", *map(str, words)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return str(caught.value.code)
 
 
 def lines(path: Path, rows: list[dict[str, str]]) -> Path:
@@ -95,6 +104,27 @@ def test_a_judge_is_asked_once_for_each_pair_and_order(
     assert "100% of them ties. That cost 0.0002 USD." in first
 
 
+def test_a_judge_that_only_fails_is_not_asked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The errors' classes are said; so it is where it never comes to a verdict."""
+    pytest.importorskip("langchain_openai", reason="opens the judge")
+    monkeypatch.setenv("J_KEY", "sk-test")
+    answers, out = answers_of(tmp_path), tmp_path / "battles.jsonl"
+    with serving() as server:
+        words = ("judge", answers, "--pool", pool_of(tmp_path, server.url), "--out", out, "--yes")
+        server.models["j"] = Served(status=401)
+        failing = refused(monkeypatch, *words, "--parallel", "1")
+        asked = server.asked("j")
+        server.models["j"] = Served(says="I like both")
+        rambling = refused(monkeypatch, *words)
+
+    assert "no pair was judged in both orders: " in failing
+    assert re.search(r"AuthenticationError \d+ times", failing)
+    assert 8 <= asked < 12
+    assert re.search(r"\d+ answers without a last line such as VERDICT: A", rambling)
+
+
 def test_nothing_is_spent_without_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question that nobody answers is a no."""
     pytest.importorskip("langchain_openai", reason="opens the judge")
@@ -121,7 +151,25 @@ def test_what_is_no_pair_is_told(
 ) -> None:
     """In one line."""
     answers = lines(tmp_path / "answers.jsonl", [row])
-    monkeypatch.setattr(sys, "argv", ["pickllm", "judge", str(answers), "--pool", "pool.toml"])
 
-    with pytest.raises(SystemExit, match=told):
-        main()
+    assert told in refused(monkeypatch, "judge", answers, "--pool", "pool.toml")
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("sqlite:///nowhere.db", "there is no file nowhere.db"),
+        ("redis://127.0.0.1:1", r"RedisStore cannot be read \(ConnectionError\)"),
+        ("memory://", "0 decisions are kept in the namespace 'default'"),
+    ],
+)
+def test_a_store_that_says_nothing_is_told(
+    store: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none is made by looking for one."""
+    pytest.importorskip("redis", reason="one of the stores is a server that is not there")
+    monkeypatch.chdir(tmp_path)
+    prompts = lines(tmp_path / "kept.jsonl", [{"id": "a", "prompt": "b"}])
+
+    assert re.search(told, refused(monkeypatch, "battles", store, "--prompts", prompts))
+    assert not Path("nowhere.db").exists()

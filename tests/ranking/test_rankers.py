@@ -306,3 +306,31 @@ def test_settings_are_checked(ranker: type[Any], settings: dict[str, Any]) -> No
     """When they are made."""
     with pytest.raises(ConfigError):
         ranker(**settings)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in RANKERS if name not in {"words", "boosting", "stack"}]
+)
+def test_vectors_of_another_embedder_are_refused(name: str) -> None:
+    """Rather than a product of what does not fit; and vectors that are no numbers, at once."""
+    table, prompts = worded(60)
+    fitted = RANKERS[name].fit(table, prompts)
+
+    with pytest.raises(ConfigError, match="reads vectors of 8 numbers, and these have 5"):
+        fitted.strengths(replace(prompts, vectors=prompts.vectors[:, :5]))
+    with pytest.raises(ConfigError, match="must be finite"):
+        replace(prompts, vectors=np.full_like(prompts.vectors, np.nan))
+
+
+def test_near_duplicates_share_a_fold_without_vectors_too() -> None:
+    """Told by their words."""
+    texts = tuple(
+        f"{topic} and tell me why it is so, please{end}"
+        for topic in ("explain the tides", "prove that two is even", "sing of winter", "add up 3")
+        for end in ("", "!", ".", " ?")
+    )
+    folds = prompt_folds(
+        Prompts(texts=texts, vectors=np.zeros((16, 0))), folds=4, rng=np.random.default_rng(0)
+    )
+
+    assert [1] * 4 == [len(set(folds[start : start + 4].tolist())) for start in range(0, 16, 4)]

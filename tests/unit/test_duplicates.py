@@ -21,6 +21,22 @@ def test_near_prompts_share_a_group(at_once: int) -> None:
     assert [0, 1, 0, 0, 1] == near_duplicate_groups(vectors, prompts_at_once=at_once).tolist()
 
 
+@pytest.mark.parametrize("at_once", [7, 100])
+def test_groups_are_what_can_be_reached(at_once: int) -> None:
+    """In any order and block, as a walk from prompt to near prompt finds them."""
+    vectors = np.random.default_rng(0).normal(size=(90, 3))
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    reached = units @ units.T >= 0.97
+    for _ in range(7):
+        reached = reached @ reached
+    expected = np.unique(reached.argmax(axis=1), return_inverse=True)[1]
+
+    found = near_duplicate_groups(vectors, cosine=0.97, prompts_at_once=at_once)
+
+    assert 1 < expected.max() < 80
+    assert expected.tolist() == found.tolist()
+
+
 def test_a_leak_is_a_prompt_near_to_one_trained_on() -> None:
     """From a cosine of 0.95 on."""
     assert [True, False] == leaked(circle(0, 45), training=circle(10, 180)).tolist()
@@ -33,5 +49,5 @@ def test_folds_keep_groups_whole() -> None:
 
     assert 1 == len(set(folds[:3].tolist()))
     assert [3, 3, 3] == np.bincount(folds).tolist()
-    with pytest.raises(ConfigError, match="2 groups"):
+    with pytest.raises(ConfigError, match="2 prompts that are not alike"):
         group_folds(np.array([0, 1, 1]), folds=3, rng=np.random.default_rng(0))

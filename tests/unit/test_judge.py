@@ -130,6 +130,7 @@ def test_what_judging_costs_is_counted() -> None:
         tokens_in=2000,
         tokens_out=200,
         latency_s=8.0,
+        error_to_count={"ValueError": 1},
     )
 
 

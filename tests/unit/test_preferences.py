@@ -107,6 +107,7 @@ def test_broken_text_and_empty_prompts_do_no_harm(tmp_path: Path) -> None:
         VOTE | {"prompt": '["\\ud83d oops"]'},
         VOTE | {"prompt": '[null, "second turn"]'},
         VOTE | {"prompt": '[""]'},
+        VOTE | {"prompt": ""},
         VOTE | {"model_b": "large"},
     ]
     assert ("? oops", "second turn") == read_arena(written(tmp_path, rows)).prompts
@@ -134,6 +135,37 @@ def test_only_known_files_are_read(tmp_path: Path) -> None:
     """A file of another kind is an error rather than an empty table."""
     with pytest.raises(ConfigError, match=r"neither \.csv nor"):
         read_arena(tmp_path / "votes.xlsx")
+
+
+@pytest.mark.parametrize("name", ["votes.csv", "votes.parquet"])
+def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None:
+    """Be it of another encoding, no file of that kind, or empty."""
+    pytest.importorskip("pyarrow", reason="reads Parquet")
+    path = tmp_path / name
+    path.write_bytes("caf\u00e9".encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=f"cannot read {path}"):
+        read_arena(path)
+    with pytest.raises(ConfigError, match=f"cannot read {path}"):
+        read_judgements(path)
+    path.with_suffix(".csv").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds no battle"):
+        read_arena(path.with_suffix(".csv"))
+
+
+def test_votes_may_be_written_as_fractions(tmp_path: Path) -> None:
+    """As tables do that once had a gap in a column."""
+    votes = {name: f"{VOTE[name]}.0" for name in VOTE if name.startswith("winner_")}
+    assert described(read_arena(written(tmp_path, [VOTE]))) == described(
+        read_arena(written(tmp_path, [VOTE | votes]))
+    )
+
+
+@pytest.mark.parametrize("change", [{"winner": "large"}, {"prompt": None}, {"first": 3}])
+def test_a_battle_is_checked_when_it_is_made(change: dict[str, Any]) -> None:
+    """Not when a ranker looks at it."""
+    with pytest.raises(ConfigError, match=r"the winner is first|are text"):
+        Battle(**{"prompt": "p", "first": "a", "second": "b", "winner": "tie", **change})
 
 
 def test_verdicts_of_a_judge_are_read(tmp_path: Path) -> None:
