@@ -6,6 +6,7 @@ pickllm calibrate router prompts.txt --share 0.3
 pickllm onnx router --out served              a fine-tuned classifier, without torch and in 8 bits
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,11 @@ from pickllm.cascading.selection import CascadeSelection
 from pickllm.commands.cascade import fit_cascade
 from pickllm.commands.showing import show
 from pickllm.commands.tables import graded, read_preferences, read_prompts
+from pickllm.data.duplicates import leaked
 from pickllm.data.preferences import PreferenceTable
+from pickllm.embedding import Embedder, HashingEmbedder
 from pickllm.errors import ConfigError
+from pickllm.evaluation.table import OutcomeTable
 from pickllm.ranking.calibration import threshold_for_gain, threshold_for_share
 from pickllm.ranking.candidates import KINDS, Tried, by_clusters, candidates, try_all
 from pickllm.ranking.causal import CausalSettings
@@ -166,13 +170,21 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     console.print(f"Kept {escape(best.name)} in {escape(str(out))}", highlight=False)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0917  # each is an option of the command
     table: Annotated[
         Path, typer.Argument(metavar="TABLE", help="Graded answers that no router was fitted on.")
     ],
     ranker: Annotated[
         list[Path] | None,
         typer.Option(metavar="FOLDER", help="A router that fit wrote; more than once."),
+    ] = None,
+    fitted_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="TABLE",
+            help="What a router was fitted on; more than once. Prompts that are in it, or near to "
+            "one that is, are left out.",
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where the page and the figure go.")
@@ -194,7 +206,10 @@ def evaluate(
     if 1 < len(shared) < len(outcomes.arms):
         console.print(f"Of {escape(', '.join(shared))}: no other arm is known to all routers.")
         outcomes = graded(table, arms=shared)
-    compared = compare_routers(outcomes, routers, embedder=embedder_of(embedder), seed=seed)
+    vectors_by = embedder_of(embedder)
+    if fitted_on:
+        outcomes = _unseen(console, outcomes, fitted_on, vectors_by or HashingEmbedder())
+    compared = compare_routers(outcomes, routers, embedder=vectors_by, seed=seed)
     show(console, compared.head, compared.rows)
     page = write_comparison(compared, out, table=f"{table.name}, {len(outcomes)} prompts")
     console.print(f"The page is in {page}", markup=False, highlight=False, soft_wrap=True)
@@ -267,6 +282,20 @@ def onnx(
     Console().print(
         f"{escape(router.card.ranker)} is in {escape(str(out))}", highlight=False, soft_wrap=True
     )
+
+
+def _unseen(
+    console: Console, outcomes: OutcomeTable, fitted_on: Sequence[Path], embedder: Embedder
+) -> OutcomeTable:
+    """Without what a router has seen, which would flatter it."""
+    training = [prompt for file in fitted_on for prompt in read_preferences(file).prompts]
+    seen = leaked(embedder.embed(outcomes.prompts), training=embedder.embed(training))
+    if seen.all():
+        raise ConfigError(
+            "all prompts are among those of --fitted-on, or near to one: evaluate on others"
+        )
+    console.print(f"{seen.sum()} of {len(seen)} prompts are left out: a router was fitted on them.")
+    return outcomes.take(~seen)
 
 
 def _said_pair(strong: str | None, weak: str | None) -> tuple[str, str] | None:

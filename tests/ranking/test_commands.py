@@ -211,6 +211,25 @@ def test_two_models_are_compared_by_apgr(pair: Path, tmp_path: Path) -> None:
     assert "data:image/png;base64" in (tmp_path / "routers.html").read_text(encoding="utf-8")
 
 
+def test_prompts_that_a_router_was_fitted_on_are_left_out(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a table shares some of them, the comparison is of the others; of none it is refused."""
+    head, *rows = (pair / "test.csv").read_text(encoding="utf-8").splitlines()
+    rng = np.random.default_rng(0)
+    names = ["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 12)) for _ in rows]
+    unlike = [f"{name},{row.split(',', 1)[1]}" for name, row in zip(names, rows, strict=True)]
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text("\n".join([head, *unlike, *rows[:50]]), encoding="utf-8")
+
+    output = said("evaluate", mixed, "--fitted-on", pair / "test.csv", "--out", tmp_path / "page")
+    assert "50 of 290 prompts are left out" in output
+    assert "240 prompts" in (tmp_path / "page" / "routers.html").read_text(encoding="utf-8")
+
+    told = refused(monkeypatch, "evaluate", pair / "test.csv", "--fitted-on", pair / "test.csv")
+    assert "evaluate on others" in told
+
+
 def test_two_of_many_are_fitted_and_compared(tmp_path: Path) -> None:
     """Grades of a third model are left out, and that is said."""
     arms = ("small", "middle", "large")
