@@ -34,8 +34,14 @@ from langchain_pickllm.wrappers import (
 )
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
+from pickllm.steps import Call
 from pickllm.tool_fit import tools_fit
-from pickllm.types import Call, Decision, Kept, Piece, Reply
+from pickllm.types import (
+    Decision,
+    Kept,
+    Piece,
+    Reply,
+)
 
 __all__ = ["ChatPort"]
 

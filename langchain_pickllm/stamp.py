@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 
 from pickllm.errors import ConfigError
 from pickllm.stamp import KEY, stamp_of
-from pickllm.types import Call
+from pickllm.steps import Call
 
 __all__ = ["arm_of", "decision_id_of", "stamp_on", "stamped", "stamped_event", "unstamped"]
 

@@ -27,7 +27,10 @@ from llama_index.core.llms.llm import ToolSelection
 
 from llamaindex_pickllm.reading import human_text, tool_call_ids
 from pickllm.lock import Lock
-from pickllm.types import Call, Hold
+from pickllm.steps import Call
+from pickllm.types import (
+    Hold,
+)
 
 __all__ = ["Author", "Conversations"]
 

@@ -34,8 +34,14 @@ from llamaindex_pickllm.stamp import stamped
 from llamaindex_pickllm.threads import in_thread, in_threads
 from llamaindex_pickllm.tracing import held_back, tell, tell_shown
 from pickllm.errors import ArmRefused
+from pickllm.steps import Call
 from pickllm.tool_fit import tools_fit
-from pickllm.types import Call, Decision, Kept, Piece, Reply
+from pickllm.types import (
+    Decision,
+    Kept,
+    Piece,
+    Reply,
+)
 
 __all__ = ["LLMPort"]
 

@@ -12,7 +12,7 @@ from llama_index.core.llms import ChatResponse, CompletionResponse
 
 from pickllm.errors import ConfigError
 from pickllm.stamp import KEY, stamp_of
-from pickllm.types import Call
+from pickllm.steps import Call
 
 __all__ = ["decision_id_of", "stamp_on", "stamped", "with_inner_stamp"]
 

@@ -24,7 +24,7 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags, instr
 from llamaindex_pickllm.hearing import HearingHandler
 from llamaindex_pickllm.streams import abelow, below
 from llamaindex_pickllm.units import kind_of
-from pickllm.types import Call
+from pickllm.steps import Call
 
 __all__ = [
     "QuietSpanHandler",

@@ -4,7 +4,12 @@ import logging
 from collections.abc import Callable
 
 from pickllm.protocols import Adaptation, Asking
-from pickllm.types import Arm, Request, Said, Work
+from pickllm.steps import Work
+from pickllm.types import (
+    Arm,
+    Request,
+    Said,
+)
 
 __all__ = ["adapted"]
 

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from pickllm.attempts import failed, interrupted
 from pickllm.errors import ArmError, Interrupted
 from pickllm.protocols import Asking
-from pickllm.types import Arm, Attempt, Call, Release, Reply
+from pickllm.steps import Call, Release
+from pickllm.types import (
+    Arm,
+    Attempt,
+    Reply,
+)
 
 __all__ = ["booked", "first_told_of_the_others"]
 

@@ -20,17 +20,15 @@ from pickllm.calling import booked, first_told_of_the_others
 from pickllm.errors import Abstained, ArmError
 from pickllm.pool import Pool
 from pickllm.protocols import Asking
+from pickllm.steps import Call, Release, Withdraw
 from pickllm.types import (
     Attempt,
-    Call,
     Decision,
     Draft,
     Move,
-    Release,
     Reply,
     Request,
     Said,
-    Withdraw,
 )
 
 __all__ = ["Answered", "Climber", "climb"]

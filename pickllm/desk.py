@@ -27,19 +27,18 @@ from pickllm.judging import draft_score, score_or_none
 from pickllm.pool import Pool
 from pickllm.protocols import Adaptation, Asking, Cascade, Scorer
 from pickllm.recalling import Recalling, outcome_of
+from pickllm.steps import Release, Work
 from pickllm.types import (
     Attempt,
     Decision,
     Draft,
     Move,
     Outcome,
-    Release,
     Reply,
     Request,
     Routed,
     Said,
     Vector,
-    Work,
 )
 
 if TYPE_CHECKING:

@@ -30,10 +30,14 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from pickllm.errors import Interrupted
-from pickllm.protocols import Asking, Port, Step
+from pickllm.protocols import Asking, Port
 from pickllm.question import Clock, Question
+from pickllm.steps import Call, Recite, Release, Step, Withdraw, Work
 from pickllm.time_limits import first_in_thread, in_thread, timed_out
-from pickllm.types import Call, Piece, Recite, Release, Reply, Withdraw, Work
+from pickllm.types import (
+    Piece,
+    Reply,
+)
 
 __all__ = ["arounds", "arun", "astream", "rounds", "run", "stream", "work"]
 

@@ -20,7 +20,15 @@ from pickllm.calling import booked, first_told_of_the_others
 from pickllm.cascade import Answered, Climber, climb
 from pickllm.errors import ArmError, UnknownDecision
 from pickllm.protocols import Asking
-from pickllm.types import Attempt, Call, Decision, Outcome, Request, Routed, Vector
+from pickllm.steps import Call
+from pickllm.types import (
+    Attempt,
+    Decision,
+    Outcome,
+    Request,
+    Routed,
+    Vector,
+)
 
 __all__ = ["Desk", "answer"]
 

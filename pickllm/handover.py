@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from pickllm.lock import Lock
 from pickllm.protocols import Asking
-from pickllm.types import Work
+from pickllm.steps import Work
 
 __all__ = ["unless_left"]
 

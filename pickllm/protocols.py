@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from pickllm.rng import Rng
+from pickllm.steps import Call, Step
 from pickllm.types import (
     Arm,
-    Call,
     Choice,
     Decision,
     Draft,
@@ -35,15 +35,11 @@ from pickllm.types import (
     Move,
     Observation,
     Piece,
-    Recite,
-    Release,
     Reply,
     Request,
     Said,
     Situation,
     Vector,
-    Withdraw,
-    Work,
 )
 
 __all__ = [
@@ -67,7 +63,6 @@ __all__ = [
     "Renewable",
     "Reward",
     "Scorer",
-    "Step",
     "Store",
     "is_additive",
     "state_name",
@@ -75,10 +70,6 @@ __all__ = [
 
 T = TypeVar("T")
 S = TypeVar("S")
-
-Step: TypeAlias = Call | Release | Withdraw | Recite | Work
-"""What a flow wants done: ask a model, go on with a held-back answer or not, give an answer that
-was kept, or do some local work that may block."""
 
 Asking: TypeAlias = Generator[Step, Any, T]
 """Code that may ask, then returns ``T``. It never waits itself: a driver does, sync or async."""

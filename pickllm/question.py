@@ -14,7 +14,11 @@ from typing import Any, TypeAlias
 
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.protocols import Port
-from pickllm.types import Call, Piece, Reply
+from pickllm.steps import Call
+from pickllm.types import (
+    Piece,
+    Reply,
+)
 
 __all__ = ["Clock", "Question"]
 

@@ -13,18 +13,17 @@ from typing import TypeVar
 
 from pickllm.pool import Pool
 from pickllm.protocols import Asking, Cache
+from pickllm.steps import Recite, Work
 from pickllm.types import (
     Attempt,
     Decision,
     Hold,
     Kept,
     Outcome,
-    Recite,
     Reply,
     Request,
     Routed,
     Status,
-    Work,
 )
 
 __all__ = ["RECITED", "Recalling", "outcome_of"]

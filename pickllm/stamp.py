@@ -6,7 +6,10 @@ Under which key of which metadata is the framework's; what stands there is the s
 from collections.abc import Mapping
 from typing import Any
 
-from pickllm.types import Call, Decision
+from pickllm.steps import Call
+from pickllm.types import (
+    Decision,
+)
 
 __all__ = ["KEY", "recital_stamp", "stamp_of"]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 from pickllm.errors import ArmTimeout
-from pickllm.types import Call
+from pickllm.steps import Call
 
 __all__ = ["first_in_thread", "in_thread", "timed_out"]
 

@@ -7,7 +7,7 @@ some `Feedback`. A policy learns from `Experience`, which is these joined.
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Literal, TypeAlias
@@ -22,7 +22,6 @@ __all__ = [
     "Anchors",
     "Arm",
     "Attempt",
-    "Call",
     "Capability",
     "Choice",
     "Decision",
@@ -37,8 +36,6 @@ __all__ = [
     "Observation",
     "Outcome",
     "Piece",
-    "Recite",
-    "Release",
     "Reply",
     "Request",
     "Role",
@@ -49,8 +46,6 @@ __all__ = [
     "Usage",
     "Vector",
     "Weights",
-    "Withdraw",
-    "Work",
 ]
 
 Vector: TypeAlias = NDArray[np.float32]
@@ -404,55 +399,6 @@ class Piece:
     """Whether its consumer sees something of it: text, or a part of a tool call."""
     chars: int = 0
     """How much text it shows, for answers that are held back; what shows none is read whole."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """A step of a flow: ask a model. The driver sends the `Reply` back, or throws an `ArmError`."""
-
-    decision: Decision
-    arm: str
-    timeout_s: float | None = None
-    turns: tuple[Said, ...] | None = field(default=None, repr=False)
-    """The conversation as this arm shall read it; None as it was given."""
-    hold_back_chars: int | None = None
-    """Show nothing before a `Release`, and stop a stream when so much of it is there, and something
-    to see. 0 is for what is shown in any case; None shows everything as it comes."""
-
-    @property
-    def is_held_back(self) -> bool:
-        """Whether what the arm says is shown only by a `Release`."""
-        return self.hold_back_chars is not None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Release:
-    """A step of a flow: show a reply that was held back, to its end, and send back the whole."""
-
-    decision: Decision
-    reply: Reply
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Withdraw:
-    """A step of a flow: stop the stream of a reply that was held back; it is never shown."""
-
-    reply: Reply
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recite:
-    """A step of a flow: send back an answer that was kept, to be shown by a `Release`."""
-
-    decision: Decision
-    kept: Kept
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
-    """A step of a flow: local work that may block, such as a disk. Run in a thread under async."""
-
-    run: Callable[[], Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

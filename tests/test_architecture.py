@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "digest", "errors", "lazy", "lock", "plain", "rng", "tool_calls"),
     ("numeric",),
     ("betting", "pretrained", "types"),
+    ("steps",),
     (
         "convergence",
         "health",

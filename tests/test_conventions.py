@@ -10,18 +10,15 @@ import pytest
 
 from pickllm.data.judging import AnswerPair
 from pickllm.prompting.examples import Example
+from pickllm.steps import Call, Recite, Release, Withdraw
 from pickllm.testing import decision
 from pickllm.types import (
-    Call,
     Kept,
     Piece,
-    Recite,
-    Release,
     Reply,
     Request,
     Said,
     Situation,
-    Withdraw,
 )
 
 ROOT = Path(__file__).parent.parent

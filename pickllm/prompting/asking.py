@@ -17,7 +17,12 @@ from pickllm.errors import ConfigError
 from pickllm.protocols import Scorer
 from pickllm.rewards import checked_score
 from pickllm.scoring.asking import Ask
-from pickllm.types import Reply, Request, Said, Work
+from pickllm.steps import Work
+from pickllm.types import (
+    Reply,
+    Request,
+    Said,
+)
 
 __all__ = ["AskTurns", "as_text", "graded", "reply_of"]
 

@@ -15,7 +15,11 @@ from typing import TypeAlias
 
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking, Scorer
-from pickllm.types import Reply, Request, Work
+from pickllm.steps import Work
+from pickllm.types import (
+    Reply,
+    Request,
+)
 
 __all__ = ["FunctionScorer", "Grade", "ScorerLike", "TextScorer", "scorer_of"]
 

@@ -5,10 +5,10 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pickllm.steps import Call
 from pickllm.types import (
     NO_FEATURES,
     Arm,
-    Call,
     Decision,
     Experience,
     Kept,

@@ -26,9 +26,12 @@ from pickllm.ranking import (
 )
 from pickllm.ranking.contract import Prompts
 from pickllm.rng import Rng
+from pickllm.steps import Work
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort, check_policy, experience, situation
-from pickllm.types import Decision, Work
+from pickllm.types import (
+    Decision,
+)
 from tests.ranking.battles import ByLength, made_battles
 from tests.unit.doubles import answered
 

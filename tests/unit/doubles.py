@@ -7,8 +7,12 @@ from typing import Any
 
 from pickllm import Arm, ArmError, Outcome, Request, Routed, Router, drive
 from pickllm.protocols import Asking, Port
+from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import Attempt, Call, Decision
+from pickllm.types import (
+    Attempt,
+    Decision,
+)
 
 Driver = Callable[[Asking[Routed], Port, "FakeClock"], "Shown"]
 

@@ -25,9 +25,14 @@ from pickllm import (
 from pickllm.budget import in_usd, most
 from pickllm.errors import Interrupted
 from pickllm.protocols import Entry
+from pickllm.steps import Call, Work
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import Attempt, Call, Decision, Hold, Work
+from pickllm.types import (
+    Attempt,
+    Decision,
+    Hold,
+)
 from tests.unit.doubles import DRIVERS, Driver, FakeClock, mistyped
 
 CHEAP = Arm(name="cheap", usd_per_mtok_in=0.0, usd_per_mtok_out=1.0, max_tokens_out=1_000)

@@ -10,8 +10,12 @@ import pytest
 from pickllm import Reply, Request, Router, drive
 from pickllm.cascade import Answered
 from pickllm.protocols import Asking
+from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import Call, Hold, Routed
+from pickllm.types import (
+    Hold,
+    Routed,
+)
 from tests.unit.doubles import DRIVERS, FakeClock, priced
 
 

@@ -34,9 +34,16 @@ from pickllm import (
 from pickllm.policies import POLICIES
 from pickllm.protocols import Policy
 from pickllm.rng import Rng
+from pickllm.steps import Call
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import Attempt, Call, Choice, Experience, Piece, Situation
+from pickllm.types import (
+    Attempt,
+    Choice,
+    Experience,
+    Piece,
+    Situation,
+)
 from tests.unit.doubles import answered, mistyped, priced, settled
 
 ARMS = priced("a", "b")

@@ -27,7 +27,10 @@ from pickllm.scoring import (
     signal_score,
     word_match,
 )
-from pickllm.types import Vector, Work
+from pickllm.steps import Work
+from pickllm.types import (
+    Vector,
+)
 
 ASKED = Request(text="2 + 2 =")
 

@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 
 from pickllm import Arm, ArmTimeout, Request, Router, drive
+from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import Call, Piece, Reply
+from pickllm.types import (
+    Piece,
+    Reply,
+)
 from tests.unit.doubles import DRIVERS, FakeClock, priced
 
 LIMIT_S = 0.05
