@@ -20,6 +20,7 @@ from pickllm.calling import booked, first_told_of_the_others
 from pickllm.errors import Abstained, ArmError
 from pickllm.pool import Pool
 from pickllm.protocols import Asking
+from pickllm.scoring.final_answer import same_answer
 from pickllm.steps import Call, Release, Withdraw
 from pickllm.types import (
     Attempt,
@@ -32,6 +33,9 @@ from pickllm.types import (
 )
 
 __all__ = ["Answered", "Climber", "climb"]
+
+_COMPARED_CHARS = 4_000
+"""Of the end of an answer, where it says what it comes to; so comparing takes well under 1 ms."""
 
 
 class Climber(Protocol):
@@ -209,8 +213,23 @@ def _show(
         attempts.append(replace(shown, propensity=propensity))
     finally:
         del attempts[at]
+    _compare([each.reply for each in bought], reply, attempts)
     score = chosen.draft.score if chosen.scored else None
     return Answered(reply=reply, drafted=True, scored=chosen.scored, score=score)
+
+
+def _compare(drafts: Sequence[Reply], shown: Reply, attempts: list[Attempt]) -> None:
+    """Note how far whole answers agree with that of the arm asked last, which is trusted most."""
+    replies = [shown if draft.arm == shown.arm else draft for draft in drafts]
+    whole = [reply for reply in replies if reply.text and not reply.partial]
+    arm_to_end = {reply.arm: reply.text[-_COMPARED_CHARS:] for reply in whole}
+    last = arm_to_end.get(replies[-1].arm)
+    if last is None or len(whole) < 2:
+        return
+    for at, attempt in enumerate(attempts):
+        end = arm_to_end.get(attempt.arm)
+        if end is not None:
+            attempts[at] = replace(attempt, agreement=same_answer(end, last))
 
 
 def _leave_before_last(bought: Sequence[_Bought]) -> Asking[None]:

@@ -417,6 +417,9 @@ class Attempt:
     called: bool = True
     score: float | None = None
     """What a cascade's scorer gave the answer, in [0, 1]."""
+    agreement: float | None = None
+    """How far the answer agrees with that of the last arm that a cascade asked, in [0, 1]: a label
+    where nobody grades drafts. None where there were not two whole answers."""
     propensity: float = 1.0
     """Probability with which a cascade asked this arm, once it stood before that choice."""
 

@@ -18,7 +18,7 @@ from pickllm.cascading.fitted import (
     agreement_with,
     pairwise_agreement,
 )
-from pickllm.cascading.online import JudgedRequest, Recent, judged_of, refitted
+from pickllm.cascading.online import JudgedRequest, Recent, judged_of, recent_of, refitted
 from pickllm.cascading.predictive import PredictiveCascade
 from pickllm.cascading.quality_model import QualityModel, fit_quality_model
 from pickllm.cascading.saved import load_cascade, save_cascade
@@ -53,6 +53,7 @@ __all__ = [
     "load_cascade",
     "pairwise_agreement",
     "parts_of",
+    "recent_of",
     "refitted",
     "save_cascade",
 ]

@@ -26,7 +26,7 @@ What is remembered is a plain value; nothing is written into the cascade that ru
 (0.8,)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -38,7 +38,15 @@ from pickllm.cascading.thresholds import ThresholdCascade
 from pickllm.errors import ConfigError
 from pickllm.types import Outcome
 
-__all__ = ["JudgedRequest", "Recent", "judged_of", "refitted"]
+__all__ = [
+    "JudgedRequest",
+    "Recent",
+    "judged_of",
+    "recent_of",
+    "refitted",
+    "refitted_on",
+    "scored_of",
+]
 
 _STAGES = 3
 
@@ -68,14 +76,48 @@ class Recent:
         return Recent(judged=(*self.judged, judged)[-most:])
 
 
-def judged_of(outcome: Outcome, arm_to_label: Mapping[str, float]) -> JudgedRequest:
-    """What a ledger's outcome says of a request, with the labels that its drafts were given."""
+def judged_of(outcome: Outcome, arm_to_label: Mapping[str, float] | None = None) -> JudgedRequest:
+    """What a ledger's outcome says of a request.
+
+    Labels are those given, or how far each answer agrees with that of the last arm asked, which was
+    noted when it was given.
+    """
     answered = [each for each in outcome.attempts if each.status in {"ok", "rejected"}]
+    if arm_to_label is None:
+        arm_to_label = {each.arm: each.agreement for each in answered if each.agreement is not None}
     return JudgedRequest(
         arm_to_score={each.arm: each.score for each in answered if each.score is not None},
         arm_to_label=arm_to_label,
         arm_to_cost_usd={each.arm: each.cost_usd for each in answered if each.cost_usd is not None},
         propensity=prod(each.propensity for each in answered),
+    )
+
+
+def recent_of(outcomes: Iterable[Outcome], *, most: int = 2_000) -> Recent:
+    """The newest of a ledger's outcomes, oldest first, labelled by agreement with the last arm."""
+    judged = [judged_of(outcome) for outcome in outcomes if len(outcome.attempts) > 1]
+    return Recent(judged=tuple(judged[-most:]))
+
+
+def scored_of(cascade: ThresholdCascade, recent: Recent) -> ScoredTable | None:
+    """The requests for which all arms of its order were asked and judged; None where none is such.
+
+    Each counts the more, the more seldom it was explored.
+
+    Raises:
+        ConfigError: The cascade explores nothing, or has other than two or three arms.
+    """
+    if not cascade.explore or not 2 <= len(cascade.order) <= _STAGES:
+        raise ConfigError("a cascade of two or three arms with explore above 0 can be fitted anew")
+    whole = [each for each in recent.judged if _is_whole(each, cascade.order)]
+    if not whole:
+        return None
+    return ScoredTable(
+        arms=cascade.order,
+        score=_matrix([each.arm_to_score for each in whole], cascade.order),
+        quality=_matrix([each.arm_to_label for each in whole], cascade.order),
+        cost_usd=_matrix([each.arm_to_cost_usd for each in whole], cascade.order),
+        weight=np.array([1.0 / _probability(each, cascade) for each in whole]),
     )
 
 
@@ -98,18 +140,16 @@ def refitted(
         ConfigError: It explores nothing, has other than two or three arms, or no threshold is
             so cheap.
     """
-    if not cascade.explore or not 2 <= len(cascade.order) <= _STAGES:
-        raise ConfigError("a cascade of two or three arms with explore above 0 can be fitted anew")
-    whole = [each for each in recent.judged if _is_whole(each, cascade.order)]
-    if len(whole) < least:
+    table = scored_of(cascade, recent)
+    if table is None or len(table) < least:
         return cascade
-    table = ScoredTable(
-        arms=cascade.order,
-        score=_matrix([each.arm_to_score for each in whole], cascade.order),
-        quality=_matrix([each.arm_to_label for each in whole], cascade.order),
-        cost_usd=_matrix([each.arm_to_cost_usd for each in whole], cascade.order),
-        weight=np.array([1.0 / _probability(each, cascade) for each in whole]),
-    )
+    return refitted_on(table, cascade, mean_usd=mean_usd)
+
+
+def refitted_on(
+    table: ScoredTable, cascade: ThresholdCascade, *, mean_usd: float
+) -> ThresholdCascade:
+    """The same, by a table of the cascade's arms in their order."""
     sweep = Sweep(arms=len(cascade.order))
     best = best_within(frontier(table, sweep, orders=[cascade.order]), mean_usd=mean_usd)
     return replace(cascade, thresholds=best.thresholds, stop_below=())

@@ -2,6 +2,7 @@
 
 pickllm fit cascade answers.parquet --out cascade       columns prompt, NAME|answer, NAME|cost_usd
                                                         and NAME|score, or --strongest NAME
+pickllm fit cascade sqlite:///routes.db --base cascade --max-usd 0.004 --out newer
 """
 
 import logging
@@ -15,19 +16,25 @@ from rich.markup import escape
 
 from pickllm.arrays import Floats
 from pickllm.cascading.fitted import AnswerTable, CascadeFitting, FittedCascade, agreement_with
-from pickllm.cascading.saved import save_cascade
-from pickllm.cascading.scored import ScoredTable
+from pickllm.cascading.online import recent_of, refitted_on, scored_of
+from pickllm.cascading.saved import load_cascade, save_cascade
+from pickllm.cascading.scored import Plan, ScoredTable
+from pickllm.cascading.thresholds import ThresholdCascade
 from pickllm.commands.showing import show
 from pickllm.errors import ConfigError
 from pickllm.evaluation.frontier import upper_hull
+from pickllm.evaluation.journal import read_ledger
 from pickllm.evaluation.table_files import is_table_file, read_columns
 
-__all__ = ["Beside", "baselines", "fit_cascade", "read_answers"]
+__all__ = ["Beside", "baselines", "fit_cascade", "read_answers", "refit_cascade"]
 
 logger = logging.getLogger("pickllm")
 
 _ANSWER, _SCORE, _COST = "|answer", "|score", "|cost_usd"
 _HEAD = ("on prompts held out", "quality", "USD per 1,000 prompts")
+_AGREED_HEAD = ("on the newer half", "agrees with the last arm", "USD per 1,000 prompts")
+_LEAST = 100
+"""Of requests, to set thresholds by, and as many to show them on."""
 _TESTS_HEAD = ("tested, safest first", "quality", "USD per prompt", "beside the best", "p")
 
 
@@ -56,6 +63,45 @@ def fit_cascade(
     console.print(escape(_verdict(fitted)), highlight=False)
     save_cascade(out, fitted.cascade)
     console.print(f"Kept {escape(fitted.cascade.name)} in {escape(str(out))}", highlight=False)
+
+
+def refit_cascade(
+    console: Console, store: str, base: str, out: Path, *, namespace: str, max_usd: float
+) -> None:
+    """Set thresholds by the older half of a ledger's requests; show old and new on the other half.
+
+    Args:
+        console: Where both are shown, beside single models.
+        store: Address of the store that the cascade's router writes to.
+        base: Folder of the cascade.
+        out: Where the newer one goes.
+        namespace: Of the store.
+        max_usd: What a request may cost in the mean.
+
+    Raises:
+        ConfigError: The cascade explored nothing, or too little; or there is no budget, without
+            which the last arm, whose answers are taken for right, would always be asked.
+    """
+    if not base or not np.isfinite(max_usd):
+        raise ConfigError("with a store, give the cascade's folder as --base, and --max-usd")
+    cascade = load_cascade(base)
+    if not isinstance(cascade, ThresholdCascade):
+        raise ConfigError(f"{base} has no thresholds: fit it anew on recorded answers")
+    records = read_ledger(store, namespace=namespace)
+    recent = recent_of(each.outcome for each in records if each.outcome is not None)
+    table = scored_of(cascade, recent)
+    if table is None or len(table) < 2 * _LEAST:
+        raise ConfigError(
+            f"{store} holds {0 if table is None else len(table)} requests for which all arms of "
+            f"{base} were asked; {2 * _LEAST} are needed. A cascade with explore above 0 makes them"
+        )
+    older, newer = (table.take(half) for half in np.array_split(np.arange(len(table)), 2))
+    fresh = refitted_on(older, cascade, mean_usd=max_usd)
+    plans = {arm: newer.single(column) for column, arm in enumerate(newer.arms)}
+    plans |= {"as it was": _plan(cascade), "set anew": _plan(fresh)}
+    show(console, _AGREED_HEAD, [_agreed(newer, name, plan) for name, plan in plans.items()])
+    save_cascade(out, fresh)
+    console.print(f"Kept {escape(fresh.name)} in {escape(str(out))}", highlight=False)
 
 
 def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
@@ -128,6 +174,17 @@ def baselines(table: ScoredTable, *, epsilon: float, mean_usd: float) -> list[Be
         Beside(name="mixture at this cost", quality=hull.quality_at(mixed), cost_usd=mixed),
         Beside(name="hindsight", quality=best, cost_usd=paid),
     ]
+
+
+def _plan(cascade: ThresholdCascade) -> Plan:
+    thresholds = cascade.thresholds[: len(cascade.order) - 1]
+    return Plan(order=cascade.order, thresholds=thresholds)
+
+
+def _agreed(table: ScoredTable, name: str, plan: Plan) -> tuple[str, str, str]:
+    played = table.played(plan)
+    quality, cost = table.shares @ played.quality, table.shares @ played.cost_usd
+    return name, f"{quality / len(table):.4f}", f"{1e3 * cost / len(table):.4f}"
 
 
 def _verdict(fitted: FittedCascade) -> str:

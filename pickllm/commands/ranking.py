@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from pickllm.cascading.fitted import CascadeFitting
 from pickllm.cascading.selection import CascadeSelection
-from pickllm.commands.cascade import fit_cascade
+from pickllm.commands.cascade import fit_cascade, refit_cascade
 from pickllm.commands.showing import show
 from pickllm.commands.tables import graded, read_preferences, read_prompts
 from pickllm.data.duplicates import leaked
@@ -67,8 +67,12 @@ def fit(  # noqa: PLR0917  # each is an option of the command
         typer.Argument(metavar="KIND", help=f"One of {', '.join(_KINDS)}."),
     ],
     table: Annotated[
-        Path,
-        typer.Argument(metavar="TABLE", help="Graded answers, arena votes, or a judge's verdicts."),
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="Graded answers, arena votes, or a judge's verdicts; of a cascade also the "
+            "address of a store.",
+        ),
     ],
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where the router goes; not there yet.")
@@ -90,7 +94,11 @@ def fit(  # noqa: PLR0917  # each is an option of the command
     ] = None,
     base: Annotated[
         str,
-        typer.Option(metavar="MODEL", help="What a classifier or a causal model is tuned from."),
+        typer.Option(
+            metavar="MODEL",
+            help="What a classifier or a causal model is tuned from; or the folder of the cascade "
+            "that asked what a store holds.",
+        ),
     ] = "",
     epochs: Annotated[
         int, typer.Option(min=1, metavar="N", help="Of the fine-tuning, at most.")
@@ -119,28 +127,32 @@ def fit(  # noqa: PLR0917  # each is an option of the command
             metavar="ARM", help="Whose answers a cascade takes for right, where nobody graded."
         ),
     ] = None,
+    namespace: Annotated[
+        str, typer.Option(metavar="NAME", help="Which part of the store.")
+    ] = "default",
     seed: _Seed = 0,
 ) -> None:
     """Fit routers on preferences, show what each does held out, the best first, keep it.
 
     With two arms (or --strong and --weak) APGR decides, else the squared error.
     KIND cascade fits a cascade on recorded answers (columns prompt, NAME|answer,
-    NAME|cost_usd, NAME|score), and confirms it on prompts held out.
+    NAME|cost_usd, NAME|score), and confirms it on prompts held out; with a store,
+    it sets the thresholds of --base anew, by what its traffic has shown.
     """
     if kind not in _KINDS:
         raise ConfigError(f"there is no kind {kind!r}; there are {', '.join(_KINDS)}")
     new_place(out)
     console = Console()
+    if kind == _CASCADE and "://" in table:
+        refit_cascade(console, table, base, out, namespace=namespace, max_usd=max_usd)
+        return
     if kind == _CASCADE:
         selection = CascadeSelection(epsilon=epsilon, delta=delta, max_usd=max_usd)
         fitting = CascadeFitting(selection=selection, predictive=predictive, seed=seed)
-        fit_cascade(console, table, out, fitting=fitting, strongest=strongest)
+        fit_cascade(console, Path(table), out, fitting=fitting, strongest=strongest)
         return
-    if kind not in {*KINDS, *_FINE_TUNED}:
-        known = ", ".join((*KINDS, *_FINE_TUNED, _CASCADE))
-        raise ConfigError(f"there is no ranker {kind!r}; there are {known}")
     said = _said_pair(strong, weak)
-    battles = read_preferences(table, between=said)
+    battles = read_preferences(Path(table), between=said)
     pair = _pair(battles, said)
     if kind in _FINE_TUNED:
         training = Training(epochs=epochs, seed=seed)

@@ -72,6 +72,23 @@ def test_a_good_answer_ends_it(driver: Driver) -> None:
 
 
 @every_driver
+def test_whole_answers_are_held_against_the_last_arm_s(driver: Driver) -> None:
+    """A label where nobody grades drafts; half an answer, or one alone, has none."""
+    both = climber()
+    asked(driver, both, {"small": WRONG, "large": RIGHT})
+    alone = climber()
+    asked(driver, alone, {"small": RIGHT, "large": RIGHT})
+    cut = climber(how={"hold_back_chars": 8})
+    asked(driver, cut, {"small": LONG, "large": RIGHT})
+
+    agreed = {each.arm: each.agreement for each in attempts(both)}
+    assert {"small": pytest.approx(1 / 3), "large": 1.0} == agreed
+    assert [None] == [each.agreement for each in attempts(alone)]
+    if driver in {DRIVERS["stream"], DRIVERS["astream"]}:
+        assert [None, None] == [each.agreement for each in attempts(cut)]
+
+
+@every_driver
 def test_a_rejected_draft_is_never_seen(driver: Driver) -> None:
     """The consumer sees the second answer alone, and both are booked."""
     router = climber()
