@@ -23,6 +23,7 @@ from pickllm.commands.showing import show
 from pickllm.commands.tables import graded, read_preferences, read_prompts
 from pickllm.data.preferences import PreferenceTable
 from pickllm.errors import ConfigError
+from pickllm.places import new_place
 from pickllm.ranking.calibration import threshold_for_gain, threshold_for_share
 from pickllm.ranking.candidates import KINDS, Tried, by_clusters, candidates, try_all
 from pickllm.ranking.causal import CausalSettings
@@ -30,7 +31,7 @@ from pickllm.ranking.classifier import Classifier, ClassifierSettings
 from pickllm.ranking.comparison import compare_routers, write_comparison
 from pickllm.ranking.contract import Prompts, embedded_prompts
 from pickllm.ranking.exported import export_classifier
-from pickllm.ranking.fine_tuning import Training, new_place
+from pickllm.ranking.fine_tuning import Training
 from pickllm.ranking.saved import (
     RouterCard,
     embedder_of,
@@ -132,9 +133,6 @@ def fit(  # noqa: PLR0917  # each is an option of the command
         fitting = CascadeFitting(selection=selection, predictive=predictive, seed=seed)
         fit_cascade(console, table, out, fitting=fitting, strongest=strongest)
         return
-    if kind not in {*KINDS, *_FINE_TUNED}:
-        known = ", ".join((*KINDS, *_FINE_TUNED, _CASCADE))
-        raise ConfigError(f"there is no ranker {kind!r}; there are {known}")
     said = _said_pair(strong, weak)
     battles = read_preferences(table, between=said)
     pair = _pair(battles, said)

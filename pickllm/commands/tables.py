@@ -102,14 +102,15 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {type(error).__name__}") from error
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
-            found = json.loads(line or "{}")
+            found = json.loads(line)
         except ValueError as error:
             raise ConfigError(f"line {number} of {path} is no JSON") from error
         if not isinstance(found, dict):
             raise ConfigError(f"line {number} of {path} is no JSON object")
-        if found:
-            yield found
+        yield found
 
 
 def _prompt(line: str, path: Path) -> str:
