@@ -495,6 +495,7 @@ class Router:
         policy_for(self.policy, pool, self.reward)
         cascade_of(self.cascade, pool)
         fallback_of(self.fallback, pool)
+        budget_of(None if self._spending is None else self._spending.budget, pool)
         self.pool = self._decider.pool = pool
         self._books.learner.cost_counts = not pool.unpriced
         for part in (self._spending, self._recalling):
