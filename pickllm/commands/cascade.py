@@ -131,7 +131,7 @@ def baselines(table: ScoredTable, *, epsilon: float, mean_usd: float) -> list[Be
 
 
 def _verdict(fitted: FittedCascade) -> str:
-    found, (kept, *_) = fitted.confirmed, fitted.cascade.order
+    found, kept = fitted.confirmed, fitted.cascade.order[0]
     if found.is_cascade:
         return (
             f"At most {found.epsilon:g} worse than {found.best_single} with probability "
