@@ -22,7 +22,7 @@ from pickllm.errors import ConfigError
 from pickllm.evaluation.frontier import upper_hull
 from pickllm.evaluation.table_files import is_table_file, read_columns
 
-__all__ = ["Beside", "baselines", "fit_cascade", "read_answers"]
+__all__ = ["Beside", "baselines", "fit_cascade", "read_answer_table"]
 
 logger = logging.getLogger("pickllm")
 
@@ -45,7 +45,7 @@ def fit_cascade(
     console: Console, table: Path, out: Path, *, fitting: CascadeFitting, strongest: str | None
 ) -> None:
     """Fit a cascade, show it beside single models, mixtures and hindsight, and keep it."""
-    fitted = fitting.fit(read_answers(table, strongest=strongest))
+    fitted = fitting.fit(read_answer_table(table, strongest=strongest))
     show(console, _TESTS_HEAD, fitted.confirmed.rows())
     lines = _lines(fitted)
     show(
@@ -58,7 +58,7 @@ def fit_cascade(
     console.print(f"Kept {escape(fitted.cascade.name)} in {escape(str(out))}", highlight=False)
 
 
-def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
+def read_answer_table(path: Path, *, strongest: str | None = None) -> AnswerTable:
     """Recorded answers of a file; rows in which something is missing are left out.
 
     Args:
