@@ -190,15 +190,15 @@ class RoutedEntryPoints(BaseChatModel):
         return aevent_stream(self, self._turn(input, config, stop, kwargs))
 
     def _answer(self, turn: Turn, port: ChatPort) -> AIMessage:
-        if (
-            self._seen_as(turn, port) != "chunks"
-        ):  # a sync stream of events is whole before it is seen
-            return cast("AIMessage", drive.run(turn.flow(), port).reply.message)
-        for _ in drive.stream(turn.flow(), port):
-            pass
-        return port.whole_message
+        """The message given back; asked for in pieces where somebody watches a cascade."""
+        if self._seen_as(turn, port) == "chunks":  # events of a sync stream come when it is whole
+            for _ in drive.stream(turn.flow(), port):
+                pass
+            return port.whole_message
+        return cast("AIMessage", drive.run(turn.flow(), port).reply.message)
 
     async def _aanswer(self, turn: Turn, port: ChatPort) -> AIMessage:
+        """The same without blocking the loop."""
         seen_as = self._seen_as(turn, port)
         source = by_events(port) if seen_as == "events" else port
         if seen_as is None or source is None:
@@ -209,10 +209,10 @@ class RoutedEntryPoints(BaseChatModel):
         return source.whole_message
 
     def _seen_as(self, turn: Turn, port: ChatPort) -> Literal["chunks", "events"] | None:
-        """Of what a whole answer is put together, as LangChain does for those who watch.
+        """As what those who watch a cascade see its answer come; None where nobody watches one.
 
         By the beginning of a stream a cascade can tell what to show; by whole answers only at their
-        end, and people would see nothing until then. None where nobody watches one.
+        end, and people would see nothing until then.
         """
         climbs = turn.router.cascade is not None and turn.request.hold is None
         if not climbs or self._streaming_disabled(**turn.kwargs):

@@ -139,10 +139,15 @@ class _Kept:
 
 
 class _StandIn(BaseCallbackHandler):
-    """Stands for a handler with a draft's run. LangChain takes it for that handler."""
+    """Stands for a handler with a draft's run.
+
+    LangChain asks each handler what it is, by its class and by attributes such as `ignore_llm`,
+    before it tells it anything. So whatever is asked of this one is answered by the handler, its
+    `__class__` too, and only the methods that take events are exchanged.
+    """
 
     def __init__(self, kept: _Kept) -> None:
-        object.__setattr__(self, "_kept", kept)
+        self._kept = kept
 
     def __getattribute__(self, name: str) -> Any:
         return _kept_by(self).attribute(name)
@@ -156,6 +161,7 @@ class _StandIn(BaseCallbackHandler):
 
 
 def _kept_by(stand_in: _StandIn) -> _Kept:
+    """Not by ``stand_in._kept``, which would be looked up in the handler."""
     kept: _Kept = object.__getattribute__(stand_in, "_kept")
     return kept
 

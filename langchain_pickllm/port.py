@@ -205,8 +205,10 @@ class ChatPort:
     def _let_inner_router_hear(self, call: Call, message: AIMessage) -> None:
         """An arm that is a router itself learns from what is said of this router's answer."""
         stamp = stamp_on(message).get("inner")
-        inner = None if stamp is None else router_inside(self.configured.models[call.arm])
-        if inner is not None and stamp is not None:
+        if stamp is None:
+            return
+        inner = router_inside(self.configured.models[call.arm])
+        if inner is not None:
             tell = partial(_pass_on, inner, stamp["decision_id"])
             self.router.relay(call.decision.id, tell, arm=call.arm)
 

@@ -141,11 +141,15 @@ class LLMPort:
         counted = next(filter(reported_usage, reversed(frames[-_LAST:])), whole)
         return self._reply(call, whole, counted)
 
-    def _heard(self, call: Call) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _heard(self, call: Call) -> Iterator[None]:
         """What the arm tells inside is noted, and tagged as long as nothing of it is shown."""
-        heard = hearing(self._told(call))
-        held = call.is_held_back and call.arm not in self.shown
-        return _both(heard, held_back(call.arm)) if held else heard
+        is_held = call.is_held_back and call.arm not in self.shown
+        with (
+            hearing(self._told(call)),
+            held_back(call.arm) if is_held else contextlib.nullcontext(),
+        ):
+            yield
 
     def _told(self, call: Call) -> dict[int, object]:
         return self.arm_to_heard.setdefault(call.arm, {})
@@ -244,14 +248,6 @@ class LLMPort:
         except Exception:  # arguments that its own reader cannot read
             return False
         return tools_fit([(call.tool_name, call.tool_kwargs) for call in calls], schemas)
-
-
-@contextlib.contextmanager
-def _both(
-    one: contextlib.AbstractContextManager[None], other: contextlib.AbstractContextManager[None]
-) -> Iterator[None]:
-    with one, other:
-        yield
 
 
 def _in_role(messages: list[ChatMessage], arm: LLM) -> list[ChatMessage]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from pickllm.arrays import Integers
 from pickllm.errors import ConfigError
-from pickllm.pretrained import packages
-from pickllm.ranking.fine_tuning import Training, new_place, train_best
+from pickllm.places import new_place
+from pickllm.pretrained import loading, packages
+from pickllm.ranking.fine_tuning import Training, train_best
 from pickllm.scoring.answer_classifier import (
     AnswerClassifier,
     AnswerClassifierCard,
@@ -52,17 +53,20 @@ class AnswerTraining:
         """Fine-tune, and write the best epoch.
 
         Raises:
-            ConfigError: The folder is there, or there are too few prompts to hold any out.
+            ConfigError: The folder is there, there are too few prompts to hold any out, or there is
+                no base.
             MissingExtra: torch or transformers is not installed.
         """
         place = new_place(self.folder)
         held = _held_out(graded.prompts, self.training)
         transformers, torch = packages("to fine-tune an answer classifier")
         torch.manual_seed(self.training.seed)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            self.base, num_labels=self.labels
-        ).to(self.training.device)
+        with loading(self.base):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(self.base)
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                self.base, num_labels=self.labels
+            )
+        model.to(self.training.device)
         losses = self._train(model, tokenizer, graded, held)
         logits = np.concatenate(_held_logits(model, tokenizer, graded, held, self.training))
         model.to("cpu").save_pretrained(place)

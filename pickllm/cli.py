@@ -290,8 +290,8 @@ def main() -> None:
     except PickLLMError as error:
         sys.exit(f"pickllm: {error}")
     except OSError as error:
-        told = (error.strerror, error.filename) if error.filename else (type(error).__name__, error)
-        sys.exit("pickllm: {}: {}".format(*told))
+        what = error.strerror or f"{type(error).__name__}: {error}"
+        sys.exit(f"pickllm: {what}: {error.filename}" if error.filename else f"pickllm: {what}")
 
 
 def _judge_of(pool: Path, arm: str | None) -> PairJudge:

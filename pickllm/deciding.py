@@ -189,9 +189,7 @@ class Decider:
 
     def _taken(self, features: Vector) -> Vector:
         """Features that were brought along; `ConfigError` where they are not what is looked at."""
-        return checked_vector(
-            features, dim=self.featurizer.dim if self.featurizer else len(features)
-        )
+        return checked_vector(features, dim=self.featurizer.dim if self.featurizer else None)
 
     def _drawn(
         self,

@@ -303,9 +303,10 @@ def in_background(work: Callable[[], object]) -> None:
 
 def loop_here() -> "AbstractEventLoop | None":
     """The event loop that runs in this thread, if one does."""
-    asyncio = sys.modules.get("asyncio")  # which takes long to import: where it is not, none runs
+    # asyncio takes long to import, and another thread may be at it: a loop that runs has all of it
+    running = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
     try:
-        return asyncio.get_running_loop() if asyncio else None
+        return running() if running else None
     except RuntimeError:
         return None
 

@@ -51,8 +51,7 @@ class EmbeddedFeatures:
             if digest in self._digest_to_vector:
                 self._digest_to_vector.move_to_end(digest)
                 return self._digest_to_vector[digest]
-        embedding = self.embed(text)
-        vector = _unit(checked_vector(embedding, dim=self._dim or len(embedding)))
+        vector = _unit(checked_vector(self.embed(text), dim=self._dim or None))
         with self._lock:
             self._digest_to_vector[digest] = vector
             while len(self._digest_to_vector) > self.remembered:

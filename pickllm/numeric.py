@@ -35,16 +35,21 @@ def check_counts(**name_to_value: object) -> None:
     _check(Integral, "a whole number", name_to_value)
 
 
-def checked_vector(given: object, *, dim: int) -> Floats:
-    """What is given as a vector, ``[dim]`` float32; `ConfigError` where it is none."""
+def checked_vector(given: object, *, dim: int | None) -> Floats:
+    """What is given as a vector, ``[dim]`` float32, of any length where that is None.
+
+    Raises:
+        ConfigError: It is none.
+    """
     try:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
             vector = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError):
         kind = type(given).__name__
         raise ConfigError(f"features must be numbers; they are {kind}") from None  # it may quote
-    if vector.shape != (dim,):
-        raise ConfigError(f"features must have the shape {(dim,)}; theirs is {vector.shape}")
+    if vector.ndim != 1 or dim not in {None, len(vector)}:
+        length = "one row of" if dim is None else dim
+        raise ConfigError(f"features must be {length} numbers; their shape is {vector.shape}")
     if not np.isfinite(vector).all():
         raise ConfigError("features must be finite numbers")
     return vector

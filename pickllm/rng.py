@@ -52,7 +52,7 @@ class Rng:
         return last
 
     @property
-    def generator(self) -> "np.random.Generator":
+    def generator(self) -> "np.random.Generator":  # named in quotes: numpy imports it when named
         """A numpy generator, for policies that draw vectors."""
         if self._generator is None:
             self._generator = np.random.default_rng([self.seed, self.number])

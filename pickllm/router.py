@@ -29,6 +29,7 @@ from pickllm.explanation import Explanation
 from pickllm.features import featurizer_name
 from pickllm.flow import answer
 from pickllm.health import Breaker
+from pickllm.numeric import check_numbers
 from pickllm.policies import PolicyLike
 from pickllm.pool import Pool
 from pickllm.prompting.composed import AdaptationsLike, adaptations_of
@@ -303,6 +304,38 @@ class Router:
 
         return to_thread(self.feedback, any_id, value, source, correction=correction)
 
+    def default_after(self, age_s: float, *, value: float, source: str = "silence") -> int:
+        """Judge what nobody has judged by this age, where silence means something.
+
+        Call it now and then. It is about the decisions held here whose answer was given; a verdict
+        that comes later is another source's, and teaches beside it.
+
+        Args:
+            age_s: How long a verdict is waited for, in seconds from the decision.
+            value: What silence says of an answer, in [0, 1].
+            source: Under which name.
+
+        Returns:
+            How many decisions were judged.
+
+        Raises:
+            ConfigError: The value is no number in [0, 1], or the age is none.
+        """
+        check_numbers(age_s=age_s)
+        checked_score(value)
+        before_s = self._clock() - age_s
+        silent = [
+            record.decision.id
+            for record in self.ledger
+            if record.status == "ok"
+            and not record.source_to_feedback
+            and not record.begun_by  # judged with the decision that it goes on with
+            and record.decision.time_s <= before_s
+        ]
+        for decision_id in silent:
+            self.feedback(decision_id, value, source=source)
+        return len(silent)
+
     def add_arm(self, arm: Arm) -> None:
         """Take one more arm into the pool while requests go on; what was learnt stays.
 
@@ -495,6 +528,7 @@ class Router:
         policy_for(self.policy, pool, self.reward)
         cascade_of(self.cascade, pool)
         fallback_of(self.fallback, pool)
+        budget_of(None if self._spending is None else self._spending.budget, pool)
         self.pool = self._decider.pool = pool
         self._books.learner.cost_counts = not pool.unpriced
         for part in (self._spending, self._recalling):

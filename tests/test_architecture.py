@@ -17,7 +17,7 @@ CORE = ROOT / "pickllm"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "digest", "errors", "lazy", "lock", "plain", "rng", "tool_calls"),
-    ("numeric",),
+    ("numeric", "places"),
     ("betting", "pretrained", "types"),
     ("steps",),
     (

@@ -19,8 +19,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
-
 from pickllm.cache.acceptance import BANDS, Acceptance
 from pickllm.cache.agreeing import say_the_same
 from pickllm.cache.entry import Entry
@@ -36,6 +34,7 @@ from pickllm.embedding import HashingEmbedder
 from pickllm.errors import ConfigError
 from pickllm.features import featurizer_name
 from pickllm.lock import Lock
+from pickllm.numeric import checked_vector
 from pickllm.protocols import Featurizer
 from pickllm.types import NO_FEATURES, Kept, Request, Vector
 
@@ -322,7 +321,7 @@ class AnswerCache:
     def _vector(self, embedder: Featurizer, question: str) -> Vector:
         """Of a question; empty where the embedder fails: equal ones are found all the same."""
         try:
-            return _checked(np.asarray(embedder.features(question), dtype=np.float32), embedder)
+            return checked_vector(embedder.features(question), dim=embedder.dim)
         except Exception as error:
             self._count("embedder failures")
             logger.warning("the embedder failed (%s); nothing near is found", type(error).__name__)
@@ -360,12 +359,6 @@ class AnswerCache:
         if amount:
             with self._lock:
                 self._counts[what] += amount
-
-
-def _checked(vector: Vector, embedder: Featurizer) -> Vector:
-    if vector.shape != (embedder.dim,) or not np.isfinite(vector).all():
-        raise ConfigError(f"an embedder gives {embedder.dim} numbers")
-    return vector
 
 
 def _outcome(finding: Finding) -> str:

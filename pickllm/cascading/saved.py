@@ -19,6 +19,7 @@ from pickllm.cascading.quality_model import QualityModel
 from pickllm.cascading.thresholds import ThresholdCascade
 from pickllm.errors import ConfigError, PickLLMError, StateConflict
 from pickllm.features import default_features
+from pickllm.places import new_place
 from pickllm.plain import from_plain, to_plain
 from pickllm.protocols import Featurizer, Scorer
 from pickllm.scoring.learned import LearnedScorer, load_scorer, save_scorer
@@ -40,9 +41,7 @@ def save_cascade(folder: str | Path, cascade: ThresholdCascade | PredictiveCasca
     Raises:
         ConfigError: The folder is there already.
     """
-    place = Path(folder)
-    if place.exists():
-        raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+    place = new_place(folder)
     place.mkdir(parents=True)
     if isinstance(cascade.scorer, LearnedScorer):
         save_scorer(place / _SCORER, cascade.scorer)

@@ -26,7 +26,7 @@ from pickllm.evaluation.frontier import upper_hull
 from pickllm.evaluation.journal import read_ledger
 from pickllm.evaluation.table_files import is_table_file, read_columns
 
-__all__ = ["Beside", "baselines", "fit_cascade", "read_answers", "refit_cascade"]
+__all__ = ["Beside", "baselines", "fit_cascade", "read_answer_table", "refit_cascade"]
 
 logger = logging.getLogger("pickllm")
 
@@ -52,7 +52,7 @@ def fit_cascade(
     console: Console, table: Path, out: Path, *, fitting: CascadeFitting, strongest: str | None
 ) -> None:
     """Fit a cascade, show it beside single models, mixtures and hindsight, and keep it."""
-    fitted = fitting.fit(read_answers(table, strongest=strongest))
+    fitted = fitting.fit(read_answer_table(table, strongest=strongest))
     show(console, _TESTS_HEAD, fitted.confirmed.rows())
     lines = _lines(fitted)
     show(
@@ -104,7 +104,7 @@ def refit_cascade(
     console.print(f"Kept {escape(fresh.name)} in {escape(str(out))}", highlight=False)
 
 
-def read_answers(path: Path, *, strongest: str | None = None) -> AnswerTable:
+def read_answer_table(path: Path, *, strongest: str | None = None) -> AnswerTable:
     """Recorded answers of a file; rows in which something is missing are left out.
 
     Args:
@@ -188,7 +188,7 @@ def _agreed(table: ScoredTable, name: str, plan: Plan) -> tuple[str, str, str]:
 
 
 def _verdict(fitted: FittedCascade) -> str:
-    found, (kept, *_) = fitted.confirmed, fitted.cascade.order
+    found, kept = fitted.confirmed, fitted.cascade.order[0]
     if found.is_cascade:
         return (
             f"At most {found.epsilon:g} worse than {found.best_single} with probability "

@@ -27,6 +27,7 @@ from pickllm.data.preferences import PreferenceTable
 from pickllm.embedding import Embedder, HashingEmbedder
 from pickllm.errors import ConfigError
 from pickllm.evaluation.table import OutcomeTable
+from pickllm.places import new_place
 from pickllm.ranking.calibration import threshold_for_gain, threshold_for_share
 from pickllm.ranking.candidates import KINDS, Tried, by_clusters, candidates, try_all
 from pickllm.ranking.causal import CausalSettings
@@ -34,7 +35,7 @@ from pickllm.ranking.classifier import Classifier, ClassifierSettings
 from pickllm.ranking.comparison import compare_routers, write_comparison
 from pickllm.ranking.contract import Prompts, embedded_prompts
 from pickllm.ranking.exported import export_classifier
-from pickllm.ranking.fine_tuning import Training, new_place
+from pickllm.ranking.fine_tuning import Training
 from pickllm.ranking.saved import (
     RouterCard,
     embedder_of,

@@ -59,11 +59,7 @@ def read_prompts(path: Path) -> tuple[str, ...]:
             raise ConfigError(f"{path} has no column prompt")
         found = [str(prompt) for prompt in columns["prompt"]]
     else:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {path}: {type(error).__name__}") from error
-        found = [_prompt(line, path) for line in lines if line.strip()]
+        found = [_prompt(line, path) for line in _lines(path) if line.strip()]
     if not found:
         raise ConfigError(f"there is no prompt in {path}")
     return tuple(found)
@@ -97,19 +93,24 @@ def read_prompts_by_id(path: Path) -> dict[str, str]:
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {type(error).__name__}") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
         try:
-            found = json.loads(line or "{}")
+            found = json.loads(line)
         except ValueError as error:
             raise ConfigError(f"line {number} of {path} is no JSON") from error
         if not isinstance(found, dict):
             raise ConfigError(f"line {number} of {path} is no JSON object")
-        if found:
-            yield found
+        yield found
+
+
+def _lines(path: Path) -> list[str]:
+    """Not by `str.splitlines`, which breaks at U+2028, too: that may stand in a prompt."""
+    try:
+        return path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {type(error).__name__}") from error
 
 
 def _prompt(line: str, path: Path) -> str:

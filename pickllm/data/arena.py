@@ -18,14 +18,13 @@ with ``weight`` and ``source`` where they matter.
 
 import csv
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pickllm.data.preferences import Battle, PreferenceTable, Winner, preference_table
 from pickllm.errors import ConfigError, MissingExtra
+from pickllm.evaluation.table_files import csv_rows
 
 __all__ = ["read_arena", "read_judgements", "write_judgements"]
 
@@ -167,18 +166,10 @@ def _lines(file: Path) -> Iterator[str]:
 def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
     if file.suffix != ".csv":
         raise ConfigError(f"{file} is neither .csv nor .parquet")
-    with file.open(encoding="utf-8", newline="") as lines, _long_fields():
-        yield from csv.DictReader(lines)
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """Answers are longer than the 131,072 characters that a CSV field may have by default."""
-    before = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+    rows = csv_rows(file)
+    head = next(rows, [])
+    for row in rows:
+        yield dict(zip(head, row, strict=False))  # what lacks a cell is told as no battle
 
 
 def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:

@@ -26,6 +26,7 @@ from pickllm.distillation.pairs import Pair, read_pairs
 from pickllm.distillation.student import Student, load_student, save_student
 from pickllm.distillation.training import OnStep, Training, train
 from pickllm.errors import ConfigError, StateConflict
+from pickllm.places import new_place
 
 __all__ = ["Distilled", "distil", "read_distilled"]
 
@@ -102,10 +103,9 @@ def distil(
             no chat model, or it was begun with other arguments.
         MissingExtra: torch, transformers, or peft for adapters, is not installed.
     """
-    settings, place = training or Training(), Path(out)
+    settings = training or Training()
     learnt, judged = _files(Path(pairs), None if held_out is None else Path(held_out))
-    if place.exists():
-        raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+    place = new_place(out)
     _read_through(learnt, judged)
     digests = {"train": file_digest(learnt), "held_out": file_digest(judged), "base": _digest(base)}
     student = load_student(base, settings, device=device)

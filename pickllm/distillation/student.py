@@ -7,6 +7,7 @@ from typing import Any
 
 from pickllm.distillation.training import Training
 from pickllm.errors import ConfigError, MissingExtra
+from pickllm.pretrained import loading
 
 __all__ = ["Student", "load_student", "save_student"]
 
@@ -49,14 +50,9 @@ def load_student(base: Path | str, training: Training, *, device: str | None = N
     except ImportError as error:
         raise MissingExtra("to fine-tune a model", extra="distill") from error
     name = str(base)
-    try:
+    with loading(name):
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
         model = transformers.AutoModelForCausalLM.from_pretrained(name, dtype="auto")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"cannot load {name!r}, which must be a causal language model on the hub or in a "
-            f"folder: {error}"
-        ) from error
     if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
         raise ConfigError(f"{name} has no chat template, or no token that ends an answer")
     dtype = model.dtype

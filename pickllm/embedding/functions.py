@@ -49,13 +49,22 @@ class FunctionEmbedder:
         return len(self.function(["dimension"])[0])
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """Vectors of prompts, ``[texts, dim]`` float32."""
+        """Vectors of prompts, ``[texts, dim]`` float32.
+
+        Raises:
+            ConfigError: The function gives another number of vectors, or of several lengths.
+        """
         # half of a surrogate pair, which JSON may bring, is no text to a service
         whole = [text.encode(errors="replace").decode() for text in texts]
         starts = range(0, len(whole), self.batch)
         found = [self.function(whole[start : start + self.batch]) for start in starts]
-        rows = np.array(list(chain.from_iterable(found)), dtype=np.float32)
-        return unit_rows(rows.reshape(len(whole), -1 if whole else self.dim))
+        vectors = list(chain.from_iterable(found))
+        if len(vectors) != len(whole) or len(set(map(len, vectors))) > 1:
+            raise ConfigError(
+                f"of {len(whole)} prompts the function made {len(vectors)} vectors; it must make "
+                "one of each, all of one length"
+            )
+        return unit_rows(np.array(vectors or np.zeros((0, self.dim)), dtype=np.float32))
 
     def features(self, text: str) -> Vector:
         """The vector of one, ``[dim]`` float32."""

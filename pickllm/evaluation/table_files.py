@@ -9,7 +9,8 @@ is for policies and rankers that look at it; other columns are not looked at.
 
 import csv
 import logging
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from pickllm.errors import ConfigError, MissingExtra
 from pickllm.evaluation.table import Matrix, OutcomeTable
 
-__all__ = ["is_table_file", "read_columns", "read_table"]
+__all__ = ["csv_rows", "is_table_file", "read_columns", "read_table"]
 
 logger = logging.getLogger("pickllm")
 
@@ -82,6 +83,19 @@ def read_columns(file: Path | str) -> Mapping[str, Sequence[Any]]:
     return columns
 
 
+def csv_rows(path: Path) -> Iterator[list[str]]:
+    """The rows of a CSV file, its head first, as spreadsheets write them too; empty lines are none.
+
+    Cells may be as long as answers are: longer than the 131,072 characters that Python allows.
+    """
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
+            yield from filter(None, csv.reader(file))
+    finally:
+        csv.field_size_limit(before)
+
+
 def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:
     try:
         from pyarrow import ArrowException
@@ -96,8 +110,7 @@ def _from_parquet(path: Path) -> Mapping[str, Sequence[Any]]:
 
 
 def _from_csv(path: Path) -> Mapping[str, Sequence[Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
-        head, *rows = [row for row in csv.reader(file) if row] or [[]]
+    head, *rows = list(csv_rows(path)) or [[]]
     if any(len(row) != len(head) for row in rows):
         raise ConfigError(f"a row of {path} has not as many cells as its head")
     return {name: [row[index] for row in rows] for index, name in enumerate(head)}

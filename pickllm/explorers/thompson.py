@@ -41,7 +41,10 @@ _ABOVE = (
     *(0.7764217611479276, 1.009990169249582, 1.3180108973035367, 1.862731867421651),
 )
 _QUANTILES = np.array([*(-quantile for quantile in reversed(_ABOVE)), *_ABOVE])
-"""Of a standard normal, in the middle of each of as many equal shares."""
+"""Of a standard normal, in the middle of each of as many equal shares: ``NormalDist().inv_cdf``.
+
+Written out, because `statistics` takes milliseconds to import.
+"""
 _POINTS = len(_QUANTILES)
 _GRID = np.linspace(-6.0, 6.0, 49)
 """Deviations from the middle of a Beta posterior's log-odds, which have tails like a logistic's."""

@@ -21,6 +21,7 @@ import numpy as np
 from pickllm.arrays import Floats, Integers
 from pickllm.errors import ConfigError, MissingExtra, StateConflict
 from pickllm.index.exact import Clusters, check_clusters
+from pickllm.places import new_place
 
 __all__ = ["FaissIndex", "faiss_clusters"]
 
@@ -95,11 +96,11 @@ class FaissIndex:
         """Write it to a folder that is not there yet, whole or not at all.
 
         Raises:
-            ConfigError: The folder is there, or nothing was added yet.
+            ConfigError: The folder is there or can not be written, or nothing was added yet.
         """
-        place = Path(folder)
-        if self._index is None or place.exists():
-            raise ConfigError(f"{place} is there already, or there are no vectors to write there")
+        place = new_place(folder)
+        if self._index is None:
+            raise ConfigError(f"there are no vectors to write to {place}: add some first")
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".unfinished-") as temporary:
             unfinished = Path(temporary) / "index"

@@ -22,6 +22,7 @@ import numpy as np
 from pickllm.arrays import Floats
 from pickllm.data.preferences import PreferenceTable
 from pickllm.errors import MissingExtra
+from pickllm.places import new_place
 from pickllm.pretrained import loading, packages
 from pickllm.ranking.contract import Prompts
 from pickllm.ranking.fine_tuning import (
@@ -29,7 +30,6 @@ from pickllm.ranking.fine_tuning import (
     Task,
     Training,
     fine_tune,
-    new_place,
 )
 from pickllm.ranking.tokens import chances_of, head_and_tail, padded
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import PreferenceTable
-from pickllm.embedding.contract import Embedder
+from pickllm.embedding.contract import Embedder, check_embedder
 from pickllm.errors import ConfigError
 
 __all__ = ["FittedRanker", "Prompts", "Ranker", "embedded_prompts", "pair_scores", "prompts_of"]
@@ -110,11 +110,7 @@ def embedded_prompts(texts: tuple[str, ...], embedder: Embedder | None = None) -
     """
     if embedder is None:
         return Prompts(texts=texts, vectors=np.zeros((len(texts), 0), dtype=np.float32))
-    if not hasattr(embedder, "embed"):
-        raise ConfigError(
-            f"{type(embedder).__name__} is no embedder; of embeddings of a framework make one, "
-            "such as FunctionEmbedder(embeddings.embed_documents)"
-        )
+    check_embedder(embedder, method="embed")
     return Prompts(texts=texts, vectors=embedder.embed(texts))
 
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from pickllm.arrays import Floats
 from pickllm.embedding.onnx_model import OnnxModel, write_onnx
+from pickllm.places import new_place
 from pickllm.pretrained import loading, packages
 from pickllm.ranking.classifier import Classifier, strengths_of
 from pickllm.ranking.contract import Prompts
-from pickllm.ranking.fine_tuning import Manifest, new_place
+from pickllm.ranking.fine_tuning import Manifest
 
 __all__ = ["OnnxClassifier", "export_classifier"]
 

@@ -27,6 +27,7 @@ import numpy as np
 
 from pickllm.arrays import Floats, Integers
 from pickllm.data.preferences import MARK
+from pickllm.embedding.contract import check_embedder
 from pickllm.errors import ConfigError
 from pickllm.features import Conversation, featurizer_name
 from pickllm.protocols import Featurizer
@@ -58,11 +59,8 @@ class RankedFeatures:
                 f"{type(self.ranker).__name__} reads vectors of {self.ranker.dim} numbers: give "
                 "the embedder that it was fitted on"
             )
-        if self.embedder is not None and not hasattr(self.embedder, "features"):
-            raise ConfigError(
-                f"{type(self.embedder).__name__} is no embedder; of embeddings of a framework make "
-                "one, such as FunctionEmbedder(embeddings.embed_documents)"
-            )
+        if self.embedder is not None:
+            check_embedder(self.embedder, method="features")
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ __all__ = [
     "Task",
     "Training",
     "fine_tune",
-    "new_place",
     "pair_battles",
     "train_best",
 ]
@@ -139,23 +137,6 @@ class PairBattles:
         won = self.won[self.held]
         found = apgr(routing_curve(scores, 1.0 - won, won))
         return 0.5 if np.isnan(found) else found
-
-
-def new_place(folder: str | Path) -> Path:
-    """The folder, for what takes long to make: it must not be there yet, but can be made.
-
-    Raises:
-        ConfigError: It is there, or nothing can be written where it should go.
-    """
-    place = Path(folder)
-    if place.exists():
-        raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
-    around = next(each for each in place.absolute().parents if each.exists())
-    try:
-        with TemporaryDirectory(dir=around):
-            return place
-    except OSError as error:
-        raise ConfigError(f"{place} can not be written: {error.strerror}") from error
 
 
 def fine_tune(

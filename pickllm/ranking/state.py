@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pickllm.errors import ConfigError, StateConflict
+from pickllm.places import new_place
 
 __all__ = ["load_fitted", "save_fitted"]
 
@@ -37,9 +38,7 @@ def save_fitted(folder: str | Path, fitted: Any) -> Path:
     Raises:
         ConfigError: The folder is there already, or the value holds something that is no state.
     """
-    place = Path(folder)
-    if place.exists():
-        raise ConfigError(f"{place} is there already; name a new folder, or remove it first")
+    place = new_place(folder)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".unfinished-") as temporary:
         unfinished = Path(temporary) / "fitted"

@@ -79,19 +79,23 @@ class SqliteFile:
         """A connection of this process: one that was forked must not use its parent's."""
         self._process = os.getpid()
         try:
-            self._connection = sqlite3.connect(
+            connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
             )
-            self._check_ours()
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.executescript(self._schema)
+            with contextlib.ExitStack() as where_refused:
+                where_refused.callback(connection.close)
+                self._check_ours(connection)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.executescript(self._schema)
+                where_refused.pop_all()
         except sqlite3.Error as error:
             raise ConfigError(f"cannot open {self.path!r} {self._purpose}: {error}") from error
+        self._connection = connection
 
-    def _check_ours(self) -> None:
+    def _check_ours(self, connection: sqlite3.Connection) -> None:
         """A database of another program is left as it is."""
-        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         tables = [name for (name,) in rows]
         if tables and not any(name.startswith(_OURS) for name in tables):
             raise ConfigError(

@@ -27,7 +27,7 @@ from pickllm.cascading import (
 from pickllm.cascading.fitted import worth_asking
 from pickllm.cascading.scored import ScoredTable
 from pickllm.cli import app
-from pickllm.commands.cascade import read_answers
+from pickllm.commands.cascade import read_answer_table
 from pickllm.rng import Rng
 from pickllm.scoring import LearnedScorer
 from pickllm.testing import situation
@@ -248,7 +248,7 @@ def test_command_says_what_is_wrong_with_a_column(tmp_path: Path, row: str, told
     heads = ["prompt", *names, "small|score", "large|score"]
     file.write_text("\n".join([",".join(heads), row]).strip() + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=told):
-        read_answers(file)
+        read_answer_table(file)
 
 
 def test_rows_that_lack_something_are_counted(
@@ -259,7 +259,7 @@ def test_rows_that_lack_something_are_counted(
     head, first, *rows = file.read_text(encoding="utf-8").splitlines()
     some.write_text("\n".join([head, first[: first.rindex(",") + 1], *rows]), encoding="utf-8")
 
-    table = read_answers(some)
+    table = read_answer_table(some)
 
     assert len(rows) == len(table.prompts)
     assert "1 of 600 rows of" in caplog.text
@@ -280,7 +280,7 @@ def test_what_is_no_table_of_answers_is_told(
     file = tmp_path / name
     file.write_text(f"{head}\n{head}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=told):
-        read_answers(file)
+        read_answer_table(file)
 
 
 def test_of_arms_equally_good_the_cheaper_is_best() -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pickllm import Arm, Request, Router
 from pickllm.cli import app, main
+from pickllm.commands.tables import read_prompts, read_prompts_by_id
 from pickllm.data import read_judgements
 from pickllm.types import Attempt, Outcome
 from tests.serving import Served, serving
@@ -137,6 +138,16 @@ def test_nothing_is_spent_without_consent(tmp_path: Path, monkeypatch: pytest.Mo
     assert "Ask them?" in output
     assert 0 == server.asked("j")
     assert not (tmp_path / "b.jsonl").exists()
+
+
+def test_a_prompt_may_hold_what_breaks_a_line_elsewhere(tmp_path: Path) -> None:
+    """JSON lines end at a line feed, and at none of the other marks that part lines of text."""
+    row = {"id": "1", "prompt": "one\u2028two\x85three"}
+    file = tmp_path / "kept.jsonl"
+    file.write_text(json.dumps(row, ensure_ascii=False) + "\n\n", encoding="utf-8")
+
+    assert {"1": "one\u2028two\x85three"} == read_prompts_by_id(file)
+    assert ("one\u2028two\x85three",) == read_prompts(file)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from pickllm import ConfigError, Decision, Outcome, Request, Router, UnknownDecision
 from pickllm.types import Attempt, Status
-from tests.unit.doubles import answered, priced, settled
+from tests.unit.doubles import FakeClock, answered, priced, settled
 
 
 def make_router(**settings: Any) -> Router:
@@ -167,6 +167,29 @@ def test_reward_that_fails_does_not_take_an_answer_away(caplog: pytest.LogCaptur
     assert "ok" == router.ledger[decision.id].status
     assert 1 == router.stats()["learning_failures"]
     assert ["the reward or the policy failed: ConfigError"] == caplog.messages
+
+
+def test_silence_is_judged_once_it_is_old() -> None:
+    """Only what was answered and judged by nobody; once, and under its own name."""
+    clock = FakeClock()
+    router = make_router(clock=clock)
+    silent, judged, failed = (router.decide(Request(text="q")) for _ in range(3))
+    router.settle(ended(silent, "ok"))
+    router.settle(ended(judged, "ok"))
+    router.settle(ended(failed, "error"))
+    router.feedback(judged.id, 1.0)
+
+    assert 0 == router.default_after(60.0, value=0.7)
+    clock.now_s += 60.0
+    assert [1, 0] == [router.default_after(60.0, value=0.7) for _ in range(2)]
+
+    said = [router.ledger[each.id].source_to_feedback for each in (silent, judged, failed)]
+    assert [["silence"], ["user"], []] == [list(sources) for sources in said]
+    assert 0.7 == said[0]["silence"].value
+    with pytest.raises(ConfigError, match="a score must be a number"):
+        router.default_after(60.0, value=7)
+    with pytest.raises(ConfigError, match="age_s must be a number"):
+        router.default_after("1d", value=0.7)  # type: ignore[arg-type]  # as users write it
 
 
 def test_feedback_is_explained() -> None:

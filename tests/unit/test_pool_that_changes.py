@@ -124,14 +124,19 @@ def test_a_decision_for_an_arm_of_another_worker_is_explained() -> None:
 
 
 def test_what_the_settings_name_cannot_be_taken_out() -> None:
-    """Nor can the last arm, or one that is not there; and the pool stays as it was."""
+    """Nor can the last one, of all or of those a budget can hold, nor one that is not there.
+
+    And the pool stays as it was.
+    """
     watched = Router(arms=[MINI, LARGE], policy=Watched(policy="ucb1", incumbent="mini"))
     fallen_back = Router(arms=[MINI, LARGE], fallback=["large"])
     climbing = Router(
         arms=[MINI, LARGE],
         cascade=ThresholdCascade(order=("mini", "large"), thresholds=(0.5,), scorer=ReplySignals()),
     )
+    capped = Router(arms=[MINI, Arm(name="large")], budget=Budget(usd=1.0))
     for router, name, told in [
+        (capped, "mini", "no arm has a price"),
         (watched, "mini", "names no arm of the pool"),
         (fallen_back, "large", "fallback must be"),
         (climbing, "mini", "the cascade asks"),
