@@ -14,6 +14,7 @@ there as a whole or not at all, whenever the process dies.
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ _OURS = "pickllm_"
 _PATIENCE_S = 0.25
 """Wait for another writer at most so long: what cannot be written now is made good later."""
 
+_OPENING_PATIENCE_S = 10.0
+"""But in opening it so long: workers that begin together all want to make its tables."""
+
+_BETWEEN_TRIES_S = 0.05
+
 
 class SqliteFile:
     """One connection, used by one thread at a time."""
@@ -40,7 +46,7 @@ class SqliteFile:
         """Whoever has it is alone with the file; it may be taken again by its holder."""
         self._schema = schema
         self._purpose = purpose
-        self._open()
+        self._open(patience_s=_OPENING_PATIENCE_S)
 
     def rows(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
         """What a statement finds or returns."""
@@ -72,26 +78,37 @@ class SqliteFile:
 
     def _execute(self, sql: str, values: Mapping[str, object]) -> sqlite3.Cursor:
         if self._process != os.getpid():
-            self._open()
+            self._open(patience_s=0.0)
         return self._connection.execute(sql, values)
 
-    def _open(self) -> None:
+    def _open(self, *, patience_s: float) -> None:
         """A connection of this process: one that was forked must not use its parent's."""
         self._process = os.getpid()
-        try:
-            connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
-            )
-            with contextlib.ExitStack() as where_refused:
-                where_refused.callback(connection.close)
-                self._check_ours(connection)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.executescript(self._schema)
-                where_refused.pop_all()
-        except sqlite3.Error as error:
-            raise ConfigError(f"cannot open {self.path!r} {self._purpose}: {error}") from error
-        self._connection = connection
+        deadline_s = time.monotonic() + patience_s
+        while True:
+            try:
+                self._connection = self._connected()
+                return
+            except sqlite3.Error as error:
+                is_busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() >= deadline_s:
+                    raise ConfigError(
+                        f"cannot open {self.path!r} {self._purpose}: {error}"
+                    ) from error
+            time.sleep(_BETWEEN_TRIES_S)  # for a change of journal mode SQLite itself does not wait
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S
+        )
+        with contextlib.ExitStack() as where_refused:
+            where_refused.callback(connection.close)
+            self._check_ours(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(self._schema)
+            where_refused.pop_all()
+        return connection
 
     def _check_ours(self, connection: sqlite3.Connection) -> None:
         """A database of another program is left as it is."""

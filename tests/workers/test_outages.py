@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,24 @@ def test_a_file_locked_by_another_process_gets_what_waited(
         decision_id: experience.score for decision_id, experience in learnt.items()
     }
     check_state(router_on(f"sqlite:///{path}"), learnt)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_file_that_others_are_making_is_waited_for(
+    tmp_path: Path, locked_file: Any, is_new: bool
+) -> None:
+    """Workers that begin together are not refused for want of a quarter of a second."""
+    path = tmp_path / "shared.db"
+    if not is_new:
+        router_on(f"sqlite:///{path}").close()
+    unlock = locked_file(path)
+    with ThreadPoolExecutor() as threads:
+        opening = threads.submit(router_on, f"sqlite:///{path}")
+        if is_new:
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=1.0)
+        unlock()
+        decided(opening.result(timeout=60.0), "one")
 
 
 def test_what_could_not_be_written_in_the_end_is_told(
