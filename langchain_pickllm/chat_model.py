@@ -250,13 +250,16 @@ class RoutedChatModel(RoutedEntryPoints):
         opened = models_of({name: model})
         stated = None if arm is None else {name: arm}
         arms = arms_of(opened, stated, timeout_s=self._timeout_s)
-        if name in self.models:
-            raise ConfigError(f"an arm is called {name!r} already; the arms are {[*self.models]}")
+        there = self.router.pool.names
+        if name in there:
+            raise ConfigError(f"an arm is called {name!r} already; the arms are {[*there]}")
+        taken_out = {key: each for key, each in self.models.items() if key == name}
         self.models[name] = opened[name]  # first, for it may be asked as soon as it is an arm
         try:
             self.router.add_arm(replace(arms[name], name=name))
         except ConfigError:
             del self.models[name]
+            self.models.update(taken_out)  # whose calls may still be under way
             raise
 
     def stats(self) -> dict[str, int]:

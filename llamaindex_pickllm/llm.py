@@ -248,13 +248,16 @@ class RoutedLLM(RoutedEntryPoints):
         known = llms_of({name: llm})
         stated = None if arm is None else {name: arm}
         arms = arms_of(known, stated, modalities=None, timeout_s=self._timeout_s)
-        if name in self.llms:
-            raise ConfigError(f"an arm is called {name!r} already; the arms are {[*self.llms]}")
+        there = self.router.pool.names
+        if name in there:
+            raise ConfigError(f"an arm is called {name!r} already; the arms are {[*there]}")
+        taken_out = {key: each for key, each in self.llms.items() if key == name}
         self.llms[name] = llm  # first, for it may be asked as soon as it is an arm
         try:
             self.router.add_arm(replace(arms[name], name=name))
         except ConfigError:
             del self.llms[name]
+            self.llms.update(taken_out)  # whose calls may still be under way
             raise
 
     def stats(self) -> dict[str, int]:

@@ -166,7 +166,8 @@ class Decider:
         """
         tried = {attempt.arm for attempt in attempts}.union(refused)
         at_rest = (arm for arm, why in decision.ineligible.items() if why.startswith(AT_REST))
-        left = [arm for arm in (*decision.arms, *at_rest) if arm not in tried]
+        there = set(self.pool.names) - tried  # one may have been taken out meanwhile
+        left = [arm for arm in (*decision.arms, *at_rest) if arm in there]
         if self.fallback is True:
             return max(left, key=decision.probability, default=None)
         return next((arm for arm in self.fallback or () if arm in left), None)

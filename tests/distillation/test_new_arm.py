@@ -203,6 +203,27 @@ def test_an_llm_takes_a_student_while_it_runs(tiny: Path) -> None:
     assert ["large", "student"] == [*llm.llms]
 
 
+def test_an_arm_that_was_taken_out_comes_back_with_another_model() -> None:
+    """In both frameworks; where it cannot, its calls under way still find the old model."""
+    chat = FakeListChatModel(responses=["old"])
+    price = Arm(usd_per_hour=0.1)
+    arms = {"a": price, "b": price}
+    model = RoutedChatModel(models={"a": chat, "b": chat}, arms=arms, seed=1)
+    llm = RoutedLLM(llms={"a": MockLLM(), "b": MockLLM()}, arms=arms, seed=1)
+    new, other = FakeListChatModel(responses=["new"]), MockLLM(max_tokens=1)
+    model.router.remove_arm("b")
+    llm.router.remove_arm("b")
+    with pytest.raises(ConfigError, match="no price is known for 'b'"):
+        model.add_arm("b", new)
+    assert chat is model.models["b"]
+
+    model.add_arm("b", new, price)
+    llm.add_arm("b", other, price)
+
+    assert "new" == model.invoke("Sort the letters: dba", model="b").content
+    assert "text" == llm.complete("Sort the letters: dba", model="b").text
+
+
 # ---- from the first answer to the new arm --------------------------------------------------------
 
 

@@ -87,6 +87,8 @@ def test_embeddings_of_frameworks_are_embedders_by_their_function() -> None:
     check(FunctionEmbedder(llama_index.MockEmbedding(embed_dim=8).get_text_embedding_batch))
     FunctionEmbedder(counted, batch=2).embed(TEXTS)
     assert [2, 1] == batches
+    with pytest.raises(ConfigError, match="of 3 prompts the function made 1 vectors"):
+        FunctionEmbedder(lambda _: [[1.0] * 3]).embed(TEXTS)
     with pytest.raises(ConfigError, match=r"FunctionEmbedder\(embeddings.embed_documents\)"):
         embedded_prompts(TEXTS, model)
     with pytest.raises(ConfigError, match="give a function"):

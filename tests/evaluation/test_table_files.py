@@ -10,6 +10,7 @@ from pickllm import ConfigError
 from pickllm.evaluation.table_files import is_table_file, read_table
 
 HEAD = "prompt,a|score,a|cost_usd,a|latency_s,b|score"
+LONG = "why? " * 40_000
 
 
 def written(folder: Path, *lines: str) -> Path:
@@ -30,10 +31,10 @@ def test_a_csv_is_read(tmp_path: Path) -> None:
 
 
 def test_a_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    """With the mark at its beginning, and with empty lines."""
-    table = read_table(written(tmp_path, f"\ufeff{HEAD}", "", "hi,1,0.5,2,0", "", ""))
+    """With the mark at its beginning, which is no part of a name, with empty lines, long cells."""
+    table = read_table(written(tmp_path, f"\ufeff{HEAD}", "", f"{LONG},1,0.5,2,0", "", ""))
 
-    assert ("hi",) == table.prompts
+    assert (LONG,) == table.prompts
 
 
 def test_rows_without_a_score_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -42,12 +43,6 @@ def test_rows_without_a_score_are_told(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING, logger="pickllm"):
         assert (1, 2) == (len(read_table(path)), len(read_table(path, arms=["a"])))
     assert 1 == caplog.text.count("1 of 2 rows")
-
-
-def test_a_spreadsheet_s_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
-    """Else the prompts would not be found, for they mostly stand first."""
-    table = read_table(written(tmp_path, f"\ufeff{HEAD}", "Why?,1,,,0"))
-    assert ("Why?",) == table.prompts
 
 
 def test_parquet_is_read_alike(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from pickllm import (
     Arm,
+    ArmError,
     Budget,
     ConfigError,
     Fixed,
@@ -20,7 +21,7 @@ from pickllm.cascading import ThresholdCascade
 from pickllm.policies import POLICIES
 from pickllm.scoring import ReplySignals
 from pickllm.stores import MemoryStore
-from pickllm.types import Attempt
+from pickllm.types import Attempt, Call
 from tests.unit.doubles import priced, settled
 
 MINI = Arm(name="mini", usd_per_mtok_in=0.15, usd_per_mtok_out=0.6)
@@ -107,6 +108,16 @@ def test_calls_under_way_come_to_their_end() -> None:
     assert "counted" == router.feedback(under_way.id, 1.0)
     assert "$2.5 in, $10 out per million tokens" in str(router.explain(under_way.id))
     assert "cost $2.5" in str(router.explain(under_way.id))
+
+
+def test_an_arm_that_was_taken_out_meanwhile_does_not_take_over() -> None:
+    """Though it might have answered when the request came."""
+    router = Router(arms=[MINI, LARGE], policy=Fixed(arm="mini"), seed=1)
+    flow = router.flow(Request(text="2 + 2 ="))
+    assert isinstance(next(flow), Call)
+    router.remove_arm("large")
+    with pytest.raises(ArmError, match="no route"):
+        flow.throw(ArmError("no route", arm="mini"))
 
 
 def test_a_decision_for_an_arm_of_another_worker_is_explained() -> None:

@@ -90,6 +90,18 @@ def test_conversations_are_read(tmp_path: Path) -> None:
     assert [("Hi", "a", "b", 0.0), ("Hi", "a", "b", 0.5)] == described(table)
 
 
+def test_an_export_that_a_spreadsheet_has_written_is_read(tmp_path: Path) -> None:
+    """With a mark at its beginning; a row that was cut off is named."""
+    path = written(tmp_path, [VOTE])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"\ufeff{text}\n", encoding="utf-8")
+    assert [("Why is the sky blue?", "large", "small", 1.0)] == described(read_arena(path))
+
+    path.write_text(f"{text}large\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="row 2 is no battle"):
+        read_arena(path)
+
+
 def test_nested_conversations_are_read_from_parquet(tmp_path: Path) -> None:
     """As the newest exports have them."""
     row = {
