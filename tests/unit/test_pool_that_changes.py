@@ -20,8 +20,9 @@ from pickllm import (
 from pickllm.cascading import ThresholdCascade
 from pickllm.policies import POLICIES
 from pickllm.scoring import ReplySignals
+from pickllm.steps import Call
 from pickllm.stores import MemoryStore
-from pickllm.types import Attempt, Call
+from pickllm.types import Attempt
 from tests.unit.doubles import priced, settled
 
 MINI = Arm(name="mini", usd_per_mtok_in=0.15, usd_per_mtok_out=0.6)
