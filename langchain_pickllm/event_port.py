@@ -16,12 +16,7 @@ from langchain_pickllm.stamp import stamped, stamped_event
 from langchain_pickllm.wrappers import chat_model_below
 from pickllm.errors import ArmRefused
 from pickllm.steps import Call
-from pickllm.types import (
-    Decision,
-    Kept,
-    Piece,
-    Reply,
-)
+from pickllm.types import Decision, Kept, Piece, Reply
 
 __all__ = ["EventPort", "by_events"]
 

@@ -36,12 +36,7 @@ from pickllm.errors import ArmError, ArmRefused
 from pickllm.router import Router
 from pickllm.steps import Call
 from pickllm.tool_fit import tools_fit
-from pickllm.types import (
-    Decision,
-    Kept,
-    Piece,
-    Reply,
-)
+from pickllm.types import Decision, Kept, Piece, Reply
 
 __all__ = ["ChatPort"]
 

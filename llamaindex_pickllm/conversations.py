@@ -28,9 +28,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llamaindex_pickllm.reading import human_text, tool_call_ids
 from pickllm.lock import Lock
 from pickllm.steps import Call
-from pickllm.types import (
-    Hold,
-)
+from pickllm.types import Hold
 
 __all__ = ["Author", "Conversations"]
 

@@ -36,12 +36,7 @@ from llamaindex_pickllm.tracing import held_back, tell, tell_shown
 from pickllm.errors import ArmRefused
 from pickllm.steps import Call
 from pickllm.tool_fit import tools_fit
-from pickllm.types import (
-    Decision,
-    Kept,
-    Piece,
-    Reply,
-)
+from pickllm.types import Decision, Kept, Piece, Reply
 
 __all__ = ["LLMPort"]
 

@@ -5,11 +5,7 @@ from collections.abc import Callable
 
 from pickllm.protocols import Adaptation, Asking
 from pickllm.steps import Work
-from pickllm.types import (
-    Arm,
-    Request,
-    Said,
-)
+from pickllm.types import Arm, Request, Said
 
 __all__ = ["adapted"]
 

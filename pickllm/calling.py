@@ -6,11 +6,7 @@ from pickllm.attempts import failed, interrupted
 from pickllm.errors import ArmError, Interrupted
 from pickllm.protocols import Asking
 from pickllm.steps import Call, Release
-from pickllm.types import (
-    Arm,
-    Attempt,
-    Reply,
-)
+from pickllm.types import Arm, Attempt, Reply
 
 __all__ = ["booked", "first_told_of_the_others"]
 

@@ -22,15 +22,7 @@ from pickllm.pool import Pool
 from pickllm.protocols import Asking
 from pickllm.scoring.final_answer import same_answer
 from pickllm.steps import Call, Release, Withdraw
-from pickllm.types import (
-    Attempt,
-    Decision,
-    Draft,
-    Move,
-    Reply,
-    Request,
-    Said,
-)
+from pickllm.types import Attempt, Decision, Draft, Move, Reply, Request, Said
 
 __all__ = ["Answered", "Climber", "climb"]
 

@@ -34,10 +34,7 @@ from pickllm.protocols import Asking, Port
 from pickllm.question import Clock, Question
 from pickllm.steps import Call, Recite, Release, Step, Withdraw, Work
 from pickllm.time_limits import first_in_thread, in_thread, timed_out
-from pickllm.types import (
-    Piece,
-    Reply,
-)
+from pickllm.types import Piece, Reply
 
 __all__ = ["arounds", "arun", "astream", "rounds", "run", "stream", "work"]
 

@@ -21,14 +21,7 @@ from pickllm.cascade import Answered, Climber, climb
 from pickllm.errors import ArmError, UnknownDecision
 from pickllm.protocols import Asking
 from pickllm.steps import Call
-from pickllm.types import (
-    Attempt,
-    Decision,
-    Outcome,
-    Request,
-    Routed,
-    Vector,
-)
+from pickllm.types import Attempt, Decision, Outcome, Request, Routed, Vector
 
 __all__ = ["Desk", "answer"]
 

@@ -15,10 +15,7 @@ from typing import Any, TypeAlias
 from pickllm.errors import ArmError, ArmRefused
 from pickllm.protocols import Port
 from pickllm.steps import Call
-from pickllm.types import (
-    Piece,
-    Reply,
-)
+from pickllm.types import Piece, Reply
 
 __all__ = ["Clock", "Question"]
 

@@ -14,17 +14,7 @@ from typing import TypeVar
 from pickllm.pool import Pool
 from pickllm.protocols import Asking, Cache
 from pickllm.steps import Recite, Work
-from pickllm.types import (
-    Attempt,
-    Decision,
-    Hold,
-    Kept,
-    Outcome,
-    Reply,
-    Request,
-    Routed,
-    Status,
-)
+from pickllm.types import Attempt, Decision, Hold, Kept, Outcome, Reply, Request, Routed, Status
 
 __all__ = ["RECITED", "Recalling", "outcome_of"]
 

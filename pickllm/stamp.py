@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pickllm.steps import Call
-from pickllm.types import (
-    Decision,
-)
+from pickllm.types import Decision
 
 __all__ = ["KEY", "recital_stamp", "stamp_of"]
 

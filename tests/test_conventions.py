@@ -12,14 +12,7 @@ from pickllm.data.judging import AnswerPair
 from pickllm.prompting.examples import Example
 from pickllm.steps import Call, Recite, Release, Withdraw
 from pickllm.testing import decision
-from pickllm.types import (
-    Kept,
-    Piece,
-    Reply,
-    Request,
-    Said,
-    Situation,
-)
+from pickllm.types import Kept, Piece, Reply, Request, Said, Situation
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = sorted(

@@ -18,11 +18,7 @@ from pickllm.protocols import Scorer
 from pickllm.rewards import checked_score
 from pickllm.scoring.asking import Ask
 from pickllm.steps import Work
-from pickllm.types import (
-    Reply,
-    Request,
-    Said,
-)
+from pickllm.types import Reply, Request, Said
 
 __all__ = ["AskTurns", "as_text", "graded", "reply_of"]
 

@@ -16,10 +16,7 @@ from typing import TypeAlias
 from pickllm.errors import ConfigError
 from pickllm.protocols import Asking, Scorer
 from pickllm.steps import Work
-from pickllm.types import (
-    Reply,
-    Request,
-)
+from pickllm.types import Reply, Request
 
 __all__ = ["FunctionScorer", "Grade", "ScorerLike", "TextScorer", "scorer_of"]
 

@@ -29,9 +29,7 @@ from pickllm.rng import Rng
 from pickllm.steps import Work
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort, check_policy, experience, situation
-from pickllm.types import (
-    Decision,
-)
+from pickllm.types import Decision
 from tests.ranking.battles import ByLength, made_battles
 from tests.unit.doubles import answered
 

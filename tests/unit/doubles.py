@@ -9,10 +9,7 @@ from pickllm import Arm, ArmError, Outcome, Request, Routed, Router, drive
 from pickllm.protocols import Asking, Port
 from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Attempt,
-    Decision,
-)
+from pickllm.types import Attempt, Decision
 
 Driver = Callable[[Asking[Routed], Port, "FakeClock"], "Shown"]
 

@@ -8,9 +8,7 @@ import pytest
 from pickllm import Arm, Request, Router, drive
 from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Said,
-)
+from pickllm.types import Said
 from tests.unit.doubles import DRIVERS, Driver, FakeClock, priced
 
 FINE = Script(pieces=("fine",))

@@ -28,11 +28,7 @@ from pickllm.protocols import Entry
 from pickllm.steps import Call, Work
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Attempt,
-    Decision,
-    Hold,
-)
+from pickllm.types import Attempt, Decision, Hold
 from tests.unit.doubles import DRIVERS, Driver, FakeClock, mistyped
 
 CHEAP = Arm(name="cheap", usd_per_mtok_in=0.0, usd_per_mtok_out=1.0, max_tokens_out=1_000)

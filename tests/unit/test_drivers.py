@@ -10,12 +10,7 @@ from pickllm import ArmError, Request, Router, Usage, drive
 from pickllm.protocols import Asking
 from pickllm.steps import Call, Work
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Attempt,
-    Piece,
-    Reply,
-    Situation,
-)
+from pickllm.types import Attempt, Piece, Reply, Situation
 from tests.unit.doubles import DRIVERS, Driver, FakeClock, Shown, TickingPort, priced
 
 USAGE = Usage(tokens_in=100, tokens_out=20)

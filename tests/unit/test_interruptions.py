@@ -9,11 +9,7 @@ import pytest
 from pickllm import Request, Router, drive
 from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Attempt,
-    Piece,
-    Reply,
-)
+from pickllm.types import Attempt, Piece, Reply
 from tests.unit.doubles import FakeClock, TickingPort, priced
 
 THREE = {"a": Script(pieces=("one", "two", "three"))}

@@ -12,10 +12,7 @@ from pickllm.cascade import Answered
 from pickllm.protocols import Asking
 from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Hold,
-    Routed,
-)
+from pickllm.types import Hold, Routed
 from tests.unit.doubles import DRIVERS, FakeClock, priced
 
 

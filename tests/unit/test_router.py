@@ -37,13 +37,7 @@ from pickllm.rng import Rng
 from pickllm.steps import Call
 from pickllm.stores import MemoryStore
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Attempt,
-    Choice,
-    Experience,
-    Piece,
-    Situation,
-)
+from pickllm.types import Attempt, Choice, Experience, Piece, Situation
 from tests.unit.doubles import answered, mistyped, priced, settled
 
 ARMS = priced("a", "b")

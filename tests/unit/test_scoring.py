@@ -28,9 +28,7 @@ from pickllm.scoring import (
     word_match,
 )
 from pickllm.steps import Work
-from pickllm.types import (
-    Vector,
-)
+from pickllm.types import Vector
 
 ASKED = Request(text="2 + 2 =")
 

@@ -14,10 +14,7 @@ import pytest
 from pickllm import Arm, ArmTimeout, Request, Router, drive
 from pickllm.steps import Call
 from pickllm.testing import Script, ScriptedPort
-from pickllm.types import (
-    Piece,
-    Reply,
-)
+from pickllm.types import Piece, Reply
 from tests.unit.doubles import DRIVERS, FakeClock, priced
 
 LIMIT_S = 0.05
